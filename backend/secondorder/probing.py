@@ -1,0 +1,85 @@
+r"""Asks a probe: puts the point together that it is asked at, runs it compiled, and tells its answer as JSON."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from secondorder import catalog
+from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
+from secondorder.program import canonical, load
+from secondorder.spec import ProbeRequest, RunSpec, build
+from secondorder.trajectories import rows_of, slice_of, weights_at
+
+NO_WINDOW = np.zeros((2, 2))
+
+
+@jax.jit
+def _measure(probe: Probe, problem: Problem, data: Data, point: Point):
+    return probe.measure(Objective(problem, data.train), point)
+
+
+def probe(request: ProbeRequest, damping: float | None = None) -> dict[str, Any]:
+    """The answer to a request: at weights of a problem, or at a step of a run's lane."""
+    spec = request.spec
+    if spec is None:
+        return ask(request.probe, request.problem, request.seed, np.asarray(request.at), damping)
+    if damping is None:
+        damping = spec.lanes[request.lane]["knobs"].get("damping")
+    return ask_in_run(request.probe, spec, weights_at(spec, request.lane, request.step), damping)
+
+
+def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float | None) -> dict[str, Any]:
+    """One probe's answer at weights of a run; of more than two weights planes are the run's slice."""
+    cls, problem = catalog.all_probes()[part["name"]], spec.problem
+    if not cls.in_a_plane:
+        return ask(part, problem, spec.seed, w, damping)
+    paths = rows_of(spec) if cls.of_the_whole_run else None
+    if problem.dimension <= 2:
+        return ask(part, problem, spec.seed, w, damping) | _told_paths(paths, flat_plane(2))
+    seen = slice_of(spec)
+    answer = ask(part, problem, spec.seed, w, damping, seen.plane, seen.window) | _told_paths(paths, seen.plane)
+    told = {"origin": seen.plane.origin, "axes": seen.plane.axes}
+    return answer | {"slice": True, "plane": told, "explained": seen.explained}
+
+
+def _told_paths(paths: dict[int, np.ndarray] | None, plane: Plane) -> dict[str, Any]:
+    if paths is None:
+        return {}
+    return {"paths": [np.ascontiguousarray(plane.project(paths[lane])) for lane in sorted(paths)]}
+
+
+def flat_plane(n: int) -> Plane:
+    """The plane of a problem with two weights: the weights themselves."""
+    return Plane(np.zeros(n), np.eye(2, n))
+
+
+def ask(
+    part: dict[str, Any],
+    problem: Problem,
+    seed: int,
+    w: np.ndarray,
+    damping: float | None = None,
+    plane: Plane | None = None,
+    window: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """One probe's answer at the weights w, NaN where something is not defined."""
+    cls = catalog.all_probes()[part["name"]]
+    fields = {name: value for name, value in part.items() if name not in ("name", "every", "damping", "window")}
+    if part.get("damping") is not None:
+        damping = part["damping"]
+    if part.get("window"):
+        window = np.asarray(part["window"], float)
+    if window is None:
+        window = NO_WINDOW if problem.window is None else np.asarray(problem.window, float)
+        if problem.dimension == 2:
+            window = np.stack([np.minimum(window[:, 0], w), np.maximum(window[:, 1], w)], axis=1)
+    point = Point(
+        w=np.asarray(w, problem.dtype),
+        plane=plane or flat_plane(problem.dimension),
+        window=window,
+        damping=np.float64(np.nan if damping is None else damping),
+    )
+    asked = canonical(build(cls, fields).for_problem(problem))
+    found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), point))
+    return {"slice": False, "plane": None, "explained": None} | asked.tell(found) if cls.in_a_plane else asked.tell(found)

@@ -1,0 +1,254 @@
+r"""The compiled loop: one entry of a spec's ``optimizers`` as one program for all of its lanes, mapped over their knobs.
+
+The number of turns is an argument of the loop, so chunks of any length share one compilation. Turn k looks at w_k (row k
+of the telemetry), decides whether the lane goes on, and steps. How long chunks are follows from the spec alone, so that
+a replay has the same events.
+"""
+
+import time
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from secondorder.core import Batch, Data, Objective, Optimizer, Problem, Step, options
+from secondorder.spec import CHUNK_SECONDS, Group, RunSpec, build
+
+jax.config.update("jax_enable_x64", True)
+
+RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
+STATUS = ("running", "converged", "diverged", "stopped", "budget")
+LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number
+LONGEST_CHUNK = 1024
+
+
+class Lane(NamedTuple):
+    """What a lane carries from turn to turn."""
+
+    w: jax.Array
+    state: Any  # the optimizer's
+    led: dict[str, jax.Array]  # telemetry of the step that led to w
+    passes: jax.Array
+    first_loss: jax.Array
+    status: jax.Array
+    cause: jax.Array
+    last: jax.Array  # the last row
+
+
+class Limits(NamedTuple):
+    steps: Any
+    tolerance: Any
+
+
+def _batch(data: Batch, size: int, order: jax.Array, k: jax.Array) -> Batch:
+    if not size:
+        return data
+    # An epoch's last, incomplete batch is left out; the next epoch shuffles anew.
+    chosen = jax.lax.dynamic_slice(order, (k % (len(order) // size) * size,), (size,))
+    return jax.tree.map(lambda a: jnp.asarray(a)[chosen], data)
+
+
+def _shuffle(size: int, order: jax.Array, k: jax.Array, seed: jax.Array) -> jax.Array:
+    if not size:
+        return order
+    batches = len(order) // size
+    key = jax.random.fold_in(jax.random.key(seed), k // batches)
+    return jax.lax.cond(k % batches == 0, lambda: jax.random.permutation(key, len(order)).astype(order.dtype), lambda: order)
+
+
+def _step_columns(step: Step, g: jax.Array) -> dict[str, jax.Array]:
+    return {"step_norm": jnp.linalg.norm(step.delta), "slope": g @ step.delta} | step.columns
+
+
+def _turn(k: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Problem, optimizer: Optimizer, lane: Lane):
+    """Row k of one lane, and the lane one step on."""
+    J = Objective(problem, data.train)
+    loss, g = J.value_and_gradient(lane.w)
+    norm = jnp.linalg.norm(g)
+    row = {"loss": loss, "gradient_norm": norm, **lane.led, "passes": lane.passes, "w": lane.w}
+    J_batch, share = J, 1.0
+    if problem.batch_size:
+        J_batch, share = Objective(problem, batch), problem.batch_size / problem.examples
+        row["batch_loss"] = J_batch(lane.w)
+    if data.test is not None:
+        row["test_loss"] = problem.loss(lane.w, data.test)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm) | (k == 0)
+    converged = (norm <= limits.tolerance) & (limits.tolerance > 0)
+    status = jnp.where(~finite, DIVERGED, jnp.where(converged, CONVERGED, jnp.where(k >= limits.steps, BUDGET, RUNNING)))
+    cause = jnp.where(finite, 0, jnp.where(jnp.isfinite(loss), GRADIENT, LOSS))
+
+    step = optimizer.step(J_batch, lane.w, lane.state)
+    first_loss = jnp.where(k == 0, loss, lane.first_loss)
+    step_finite = jnp.all(jnp.isfinite(step.delta))
+    taken = step_finite & (step.refused == 0)
+    refused = jnp.where((step.refused > 0) & ~(loss > first_loss), STOPPED, DIVERGED)
+    going = status == RUNNING
+    cause = jnp.where(going & ~taken, jnp.where(step.refused > 0, STEP + step.refused, STEP), cause)
+    status = jnp.where(going & ~taken, refused, status)
+
+    moved = Lane(
+        w=lane.w + step.delta.astype(lane.w.dtype),
+        state=step.state,
+        led={name: value.astype(lane.led[name].dtype) for name, value in _step_columns(step, g).items()},
+        passes=lane.passes + step.passes * share,
+        first_loss=first_loss,
+        status=status,
+        cause=cause,
+        last=k,
+    )
+    stays = lane._replace(status=status, cause=cause, last=jnp.where(finite, k, k - 1), first_loss=first_loss)
+    was_running = lane.status == RUNNING
+    next_lane = jax.tree.map(
+        lambda new, held, old: jnp.where(was_running, jnp.where(status == RUNNING, new, held), old).astype(old.dtype),
+        moved, stays, lane,
+    )  # fmt: skip
+    return next_lane, row
+
+
+def _over_lanes(turn, lanes: int):
+    """``turn(optimizer, lane)`` for every lane; one lane alone is not batched, which is faster."""
+    if lanes > 1:
+        return jax.vmap(turn)
+
+    def single(optimizer, lane):
+        one = jax.tree.map(lambda a: a[0], (optimizer, lane))
+        return jax.tree.map(lambda a: a[None], turn(*one))
+
+    return single
+
+
+@partial(jax.jit, static_argnames="capacity")
+def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, capacity):
+    """Up to ``turns`` turns from row ``first`` on: lanes, the shuffled order, and rows (capacity, lanes, …)."""
+
+    def body(carry):
+        i, lanes, order, rows = carry
+        k = first + i
+        order = _shuffle(problem.batch_size, order, k, seed)
+        batch = _batch(data.train, problem.batch_size, order, k)
+        turn = partial(_turn, k, batch, data, limits, problem)
+        lanes, row = _over_lanes(turn, lanes.w.shape[0])(optimizer, lanes)
+        rows = {name: rows[name].at[i].set(value) for name, value in row.items()}
+        return i + 1, lanes, order, rows
+
+    def more(carry):
+        return (carry[0] < turns) & jnp.any(carry[1].status == RUNNING)
+
+    turn = partial(_turn, first, _batch(data.train, problem.batch_size, order, first), data, limits, problem)
+    shapes = jax.eval_shape(_over_lanes(turn, lanes.w.shape[0]), optimizer, lanes)[1]
+    rows = {name: jnp.zeros((capacity, *shape.shape), shape.dtype) for name, shape in shapes.items()}
+    _, lanes, order, rows = jax.lax.while_loop(more, body, (0, lanes, order, rows))
+    return lanes, order, rows
+
+
+@jax.jit
+def _first_lanes(problem, optimizer, data, starts, seed):
+    """The lanes at their starts, telemetry of steps not yet taken as NaN."""
+
+    def one(optimizer, w):
+        J = Objective(problem, _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0)))
+        state = optimizer.init(J, w)
+        step = jax.eval_shape(optimizer.step, J, w, state)
+        led = {
+            name: jnp.full(shape.shape, jnp.nan, shape.dtype)
+            for name, shape in jax.eval_shape(_step_columns, step, w).items()
+        }
+        zero = jnp.asarray(0, jnp.int32)
+        return Lane(w, state, led, jnp.zeros(()), jnp.zeros((), w.dtype), zero, zero, zero)
+
+    return jax.vmap(one)(optimizer, starts)
+
+
+def _order(data: Data, problem: Problem) -> np.ndarray:
+    return np.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
+
+
+@lru_cache(maxsize=8)
+def _data(problem_type: type, options: tuple, seed: int) -> Data:
+    """A problem's data on the device; knobs never change data, so only options and the seed are its key."""
+    return jax.tree.map(jnp.asarray, problem_type(**dict(options)).data(seed))
+
+
+def load(problem: Problem, seed: int) -> Data:
+    """The problem's data on the device, loaded once for each choice of options and seed."""
+    return _data(type(problem), tuple((name, getattr(problem, name)) for name in options(problem)), seed)
+
+
+def canonical(part: Any) -> Any:
+    """Every leaf a float64: 1, 1.0 and float32(1) would each be traced anew."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), part)
+
+
+def first_weights(spec: RunSpec) -> np.ndarray:
+    """Where the lanes of a run start, shape (D,)."""
+    return np.asarray(spec.problem.start(spec.seed) if spec.start is None else spec.start, spec.problem.dtype)
+
+
+_compiled: set = set()
+
+
+class Program:
+    """The lanes of one group under way."""
+
+    def __init__(self, spec: RunSpec, group: Group):
+        self.spec, self.group = spec, group
+        stacked = {name: np.array([knobs[name] for knobs in group.lanes]) for name in group.lanes[0]}
+        self.optimizer = canonical(build(group.cls, stacked | group.options))
+        self.problem, self.data = canonical(spec.problem), load(spec.problem, spec.seed)
+        self.seed, self.limits = np.uint32(spec.seed), Limits(np.int64(spec.steps), np.float64(spec.tolerance))
+        starts = np.tile(first_weights(spec), (len(group.lanes), 1))
+        self.order = jnp.asarray(_order(self.data, self.problem))
+        self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed)
+        self.longest = int(np.clip(CHUNK_SECONDS / spec.step_price(group), 1, LONGEST_CHUNK))
+        self.capacity = max(2, 1 << (self.longest - 1).bit_length())
+        self.first, self.turns, self.seconds = 0, 2, 0.0
+        self.done = False
+
+    def _run(self, turns: int):
+        return _advance(
+            self.problem, self.optimizer, self.data, self.lanes, self.order, self.seed, self.limits,
+            np.int64(self.first), np.int64(turns), capacity=self.capacity,
+        )  # fmt: skip
+
+    def advance(self) -> list[tuple[int, int, dict[str, np.ndarray]]]:
+        """The next chunk: (lane, first row, columns) of each lane that had rows in it. The first is one step alone."""
+        program = jax.tree.structure((self.problem, self.optimizer)), self.lanes.w.shape, self.capacity
+        if program not in _compiled:
+            jax.block_until_ready(self._run(0))  # so that compiling does not count as a step's time
+            _compiled.add(program)
+        began, before = time.perf_counter(), np.asarray(self.lanes.status)
+        lanes, self.order, rows = self._run(self.turns)
+        rows = jax.device_get(rows)
+        self.seconds += time.perf_counter() - began
+        self.lanes, first = lanes, self.first
+        last, status = np.asarray(lanes.last), np.asarray(lanes.status)
+        self.first += self.turns
+        self.turns = min(self.turns * 4, self.longest)
+        self.done = bool(np.all(status != RUNNING))
+        # While a lane runs, `last` is the row it has just stepped from.
+        return [
+            (lane, first, {name: column[: last[lane] - first + 1, lane] for name, column in rows.items()})
+            for lane in range(len(last))
+            if before[lane] == RUNNING and last[lane] >= first
+        ]
+
+    def ends(self) -> list[tuple[str, int, str]]:
+        """Status, last row and reason of each lane."""
+        lanes = jax.device_get(self.lanes._replace(w=0, state=()))
+        return [
+            (STATUS[status], int(last), self._reason(status, int(cause), int(last)))
+            for status, cause, last in zip(lanes.status, lanes.cause, lanes.last, strict=True)
+        ]
+
+    def _reason(self, status: int, cause: int, last: int) -> str:
+        if status == CONVERGED:
+            return f"the gradient norm is within the tolerance {self.spec.tolerance:g}"
+        if status == BUDGET:
+            return f"all {self.spec.steps} steps are used"
+        if cause in (LOSS, GRADIENT):
+            return f"the {'loss' if cause == LOSS else 'gradient'} is not finite at step {last + 1}"
+        if cause == STEP:
+            return f"the step from step {last} is not finite"
+        return f"{self.group.cls.refusals[cause - STEP - 1]} at step {last}"

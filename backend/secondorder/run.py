@@ -1,0 +1,159 @@
+r"""From a spec to its events, and the Python API on top of them.
+
+Chunks are the unit of streaming, of cancelling and of taking turns between the programs of a run.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from secondorder import catalog
+from secondorder.core import Problem
+from secondorder.probing import ask_in_run, probe
+from secondorder.program import RUNNING, Program, first_weights
+from secondorder.spec import ProbeRequest, RunSpec, parse
+from secondorder.trajectories import recent, rows_of, weights_at
+
+__all__ = ["Event", "ProbeRequest", "Run", "configure", "events", "parameters", "probe", "replay", "run"]
+
+SHOWN_WEIGHTS = 3  # events carry w up to this many
+
+
+class Event(NamedTuple):
+    """``kind`` is run, chunk, probe, clock or end; ``data`` is JSON once NaN is read as null."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+def configure(cache_directory: str | None = None) -> None:
+    """Turns JAX's persistent compilation cache on, for every program however small."""
+    if cache_directory:
+        jax.config.update("jax_compilation_cache_dir", cache_directory)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def events(spec: RunSpec) -> Iterator[Event]:
+    """The events that a spec denotes; between two of them the run may be left alone or closed."""
+    told = {"id": spec.id, "spec": spec.canonical(), "lanes": spec.lanes, "dimension": spec.problem.dimension}
+    yield Event("run", told)
+    programs = [Program(spec, group) for group in spec.groups]
+    recent.begin(spec.id)
+    try:
+        waiting = deque(programs)
+        while waiting:
+            program = waiting.popleft()
+            yield from _chunk(spec, program)
+            if not program.done:
+                waiting.append(program)
+    except BaseException:
+        recent.drop(spec.id)  # half a trajectory is not one
+        raise
+    for part in spec.probes:
+        if catalog.all_probes()[part["name"]].of_the_whole_run:
+            data = ask_in_run(part, spec, first_weights(spec), None)
+            yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": data})
+    ends = [end for program in programs for end in program.ends()]
+    lanes = [{"lane": i, "status": s, "step": step, "reason": why} for i, (s, step, why) in enumerate(ends)]
+    yield Event("end", {"lanes": lanes})
+
+
+def _chunk(spec: RunSpec, program: Program) -> Iterator[Event]:
+    for lane, first, rows in program.advance():
+        number, last = program.group.first + lane, first + len(rows["loss"]) - 1
+        recent.add(spec.id, number, rows["w"])
+        yield Event("chunk", {"lane": number, "first": first, "columns": _shown(rows, spec.problem)})
+        ended = int(program.lanes.status[lane]) != RUNNING
+        for part in spec.probes:
+            if catalog.all_probes()[part["name"]].of_the_whole_run:
+                continue
+            for k, w in enumerate(rows["w"], start=first):
+                if k % part["every"] == 0 or (ended and k == last):
+                    data = ask_in_run(part, spec, w, _damping(program, lane, rows, k - first))
+                    yield Event("probe", {"lane": number, "step": k, "name": part["name"], "data": data})
+        yield Event("clock", {"lane": number, "step": last, "seconds": program.seconds})
+
+
+def _shown(rows: dict[str, np.ndarray], problem: Problem) -> dict[str, np.ndarray]:
+    hidden = set() if problem.dimension <= SHOWN_WEIGHTS else {"w"}
+    return {name: np.ascontiguousarray(column) for name, column in rows.items() if name not in hidden}
+
+
+def _damping(program: Program, lane: int, rows: dict[str, np.ndarray], row: int) -> float | None:
+    """The damping that a lane has at a row: as adapted so far, or its knob."""
+    adapted = rows.get("damping")
+    if adapted is not None and np.isfinite(adapted[row]):
+        return float(adapted[row])
+    return program.group.lanes[lane].get("damping")
+
+
+def replay(spec: RunSpec, lane: int, step: int) -> np.ndarray:
+    """The flat weights (D,) of a lane at a step; LookupError where the lane has ended before."""
+    return weights_at(spec, lane, step)
+
+
+def parameters(spec: RunSpec, lane: int, step: int) -> dict[str, np.ndarray]:
+    """The weights of a lane at a step as named arrays."""
+    return {name: np.asarray(value) for name, value in spec.problem.parameters(replay(spec, lane, step)).items()}
+
+
+@dataclass
+class RunLane:
+    """One lane of a finished run; its columns (``loss``, ``gradient_norm``, ``passes``, …) are attributes."""
+
+    label: str
+    optimizer: str
+    knobs: dict[str, float]
+    columns: dict[str, np.ndarray]
+    w: np.ndarray  # (rows, D)
+    status: str
+    step: int
+    reason: str
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        try:
+            return self.__dict__["columns"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+@dataclass
+class Run:
+    """A finished run: its spec, all its events, and its lanes as arrays."""
+
+    spec: RunSpec
+    events: list[Event]
+    lanes: list[RunLane]
+
+
+def run(spec: dict[str, Any] | None = None, **fields: Any) -> Run:
+    """Runs a spec, given as a dictionary or as keyword arguments, to its end.
+
+    >>> run(problem={"name": "logistic-cost"}, start=[1.0, -1.0], optimizers=[{"name": "newton"}]).lanes[0].status
+    'converged'
+    """
+    read = parse(dict(spec or {}, **fields))
+    told = list(events(read))
+    rows, end = rows_of(read), told[-1].data["lanes"]
+    columns: list[dict[str, list]] = [{} for _ in read.lanes]
+    for event in told:
+        if event.kind == "chunk":
+            for name, column in event.data["columns"].items():
+                columns[event.data["lane"]].setdefault(name, []).append(column)
+    lanes = [
+        RunLane(
+            **lane,
+            columns={name: np.concatenate(parts) for name, parts in columns[i].items() if name != "w"},
+            w=rows[i],
+            status=end[i]["status"],
+            step=end[i]["step"],
+            reason=end[i]["reason"],
+        )
+        for i, lane in enumerate(read.lanes)
+    ]
+    return Run(read, told, lanes)

@@ -1,0 +1,395 @@
+r"""The spec: what a run is, in JSON. Everything that a body can have wrong is found here, and said with its place.
+
+No device is touched: names, bounds, dimensions and the price follow from the classes in the catalog alone.
+"""
+
+import hashlib
+import itertools
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from secondorder import catalog, core
+
+MAX_STEPS = 100_000
+MAX_LANES = 256
+MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
+FLOPS = 1e10
+STEP_OVERHEAD = 3e-6  # seconds that a step of even the smallest program takes
+CHUNK_SECONDS = 0.03
+
+
+class SpecError(ValueError):
+    """A body that denotes no run: what was wrong, ``at`` which place, and what is ``allowed`` there."""
+
+    def __init__(self, message: str, at: str | None = None, allowed: Any = None, status: int = 422):
+        super().__init__(message)
+        self.message, self.at, self.allowed, self.status = message, at, allowed, status
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Body(_Strict):
+    problem: dict[str, Any]
+    optimizers: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_LANES)
+    start: list[float] | None = Field(None, min_length=1, max_length=1_000_000)
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    steps: int | None = Field(None, ge=1, le=MAX_STEPS)
+    tolerance: float | None = Field(None, ge=0, le=1e6)
+    probes: list[dict[str, Any]] = Field(default_factory=list, max_length=16)
+
+
+class _ProbeBody(_Strict):
+    probe: dict[str, Any]
+    problem: dict[str, Any] | None = None
+    at: list[float] | None = Field(None, min_length=1, max_length=1_000_000)
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    run: str | None = Field(None, max_length=64)
+    lane: int = Field(0, ge=0, lt=MAX_LANES)
+    step: int = Field(0, ge=0, le=MAX_STEPS)
+
+
+def _one_or_many(value: Any) -> str:
+    return "many" if isinstance(value, list) else "one"
+
+
+def _knob_type(schema: dict, sweeps: bool) -> tuple[Any, Any]:
+    number = Annotated[float, Field(ge=schema["minimum"], le=schema["maximum"])]
+    if not sweeps:
+        return (number | None if schema["default"] is None else number), None
+    many = Annotated[list[number], Field(min_length=1, max_length=MAX_LANES), Tag("many")]
+    return Annotated[Annotated[number, Tag("one")] | many, Discriminator(_one_or_many)], None
+
+
+def _option_type(schema: dict) -> tuple[Any, Any]:
+    bounds = {"minimum": "ge", "maximum": "le", "minItems": "min_length", "maxItems": "max_length"}
+    if "enum" in schema:
+        kind: Any = Literal[tuple(schema["enum"])]
+    elif schema["type"] == "array":
+        kind = list[_option_type(schema["items"])[0]]
+        kind = kind | None if schema.get("default", ()) is None else kind
+    else:
+        kind = {"integer": int, "number": float, "boolean": bool, "string": str}[schema["type"]]
+    limits = {ours: schema[theirs] for theirs, ours in bounds.items() if theirs in schema}
+    return Annotated[kind, Field(**limits)], schema.get("default")
+
+
+@cache
+def _model(cls: Any, sweeps: bool = False, extra: tuple = ()) -> type[BaseModel]:
+    fields: dict[str, Any] = {"name": (str, ...)}
+    fields |= {name: _knob_type(schema, sweeps) for name, schema in core.knobs(cls).items()}
+    fields |= {name: _option_type(schema) for name, schema in core.options(cls).items()}
+    return create_model(cls.__name__, __base__=_Strict, **fields, **dict(extra))
+
+
+def _place(base: str, parts: tuple) -> str | None:
+    told = base
+    for part in parts:
+        if part in ("one", "many"):
+            continue
+        told += f"[{part}]" if isinstance(part, int) else f".{part}" if told else str(part)
+    return told or None
+
+
+def _printable(text: Any) -> Any:
+    return str(text).encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+def _refuse(error: ErrorDetails, base: str, model: type[BaseModel]) -> SpecError:
+    at = _printable(_place(base, error["loc"]))
+    context = error.get("ctx", {})
+    field = _printable(str(error["loc"][-1])) if error["loc"] else ""
+    known = sorted(model.model_fields)
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(field, known, 1)
+        return SpecError(f"unknown field {field!r}" + (f"; did you mean {near[0]!r}?" if near else ""), at, known)
+    if error["type"] == "literal_error":
+        expected = re.findall(r"'([^']*)'", context.get("expected", ""))
+        return SpecError("not one of the choices", at, expected)
+    allowed = {key: value for key, value in context.items() if isinstance(value, int | float | str)}
+    message = error["msg"][:1].lower() + error["msg"][1:].replace("Input", "input")
+    return SpecError(message.replace("input should be", "must be"), at, allowed or None)
+
+
+def _validate(model: type[BaseModel], body: Any, base: str = "") -> BaseModel:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _refuse(error.errors(include_url=False, include_input=False)[0], base, model) from None
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        told = str(error).encode("utf-8", "replace").decode()
+        raise SpecError(f"not JSON: {told}", allowed="RFC 8259 JSON in UTF-8, finite numbers", status=400) from None
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    """A dictionary from Python as the same body from outside; its numpy numbers and arrays are numbers and lists."""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        raise SpecError(f"not JSON: {error}", status=400) from None
+
+
+def _named(part: dict, classes: dict[str, Any], base: str, kind: str) -> Any:
+    name = part.get("name")
+    if not isinstance(name, str):
+        raise SpecError(f"{kind} needs a name", f"{base}.name", sorted(classes))
+    if name not in classes:
+        near = get_close_matches(name, classes, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SpecError(f"unknown {kind} {_printable(name)!r}{hint}", f"{base}.name", sorted(classes))
+    return classes[name]
+
+
+def _refuse_list_for_number(part: dict, cls: Any, base: str) -> None:
+    for name in core.knobs(cls):
+        if isinstance(part.get(name), list):
+            raise SpecError("only an optimizer's knob can be a list of values", f"{base}.{name}", "one number")
+
+
+def build(cls: Any, canonical: dict[str, Any]) -> Any:
+    """An object of a registered class from its canonical part of a spec."""
+    fields = {name: tuple(value) if name in core.options(cls) and isinstance(value, list) else value
+              for name, value in canonical.items() if name != "name"}  # fmt: skip
+    return cls(**fields)
+
+
+def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Problem]:
+    cls = _named(part, catalog.all_problems(), base, "problem")
+    _refuse_list_for_number(part, cls, base)
+    canonical = _validate(_model(cls), part, base).model_dump()
+    for name, schema in core.knobs(cls).items():
+        canonical[name] = schema["default"] if canonical[name] is None else canonical[name]
+    for name, schema in core.options(cls).items():
+        if schema.get("uniqueItems") and len(set(canonical[name])) < len(canonical[name]):
+            raise SpecError("the same entry twice", f"{base}.{name}", "each at most once")
+    try:
+        return canonical, build(cls, canonical)
+    except ValueError as error:  # a combination that the class refuses
+        raise SpecError(str(error), base) from None
+
+
+def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
+    cls = _named(part, catalog.all_optimizers(), base, "optimizer")
+    lacking = cls.fit(problem)
+    if lacking:
+        raise SpecError(f"{cls.name} does not fit {problem.name}: {lacking}", base, None)
+    canonical = _validate(_model(cls, sweeps=True), part, base).model_dump()
+    for name in core.knobs(cls):
+        if canonical[name] is None:
+            canonical[name] = catalog.default(cls, name, problem)
+    return canonical
+
+
+def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[str, Any]:
+    cls = _named(part, catalog.all_probes(), base, "probe")
+    lacking = cls.fit(problem)
+    if lacking:
+        raise SpecError(f"{cls.name} does not fit {problem.name}: {lacking}", base, None)
+    _refuse_list_for_number(part, cls, base)
+    every = (("every", (Annotated[int, Field(ge=1, le=MAX_STEPS)], 1)),) if in_run else ()
+    canonical = _validate(_model(cls, extra=every), part, base).model_dump()
+    matrix = canonical.get("matrix", "hessian")
+    if matrix != "hessian" and (problem.likelihood is None or (matrix == "fisher" and not problem.predicts)):
+        need = "outputs with a convex loss" if matrix == "gauss-newton" else "a model that predicts targets"
+        raise SpecError(f"{problem.name} has no {matrix} matrix: it needs {need}", f"{base}.matrix", ["hessian"])
+    if in_run and cls.in_a_plane and not cls.of_the_whole_run and problem.dimension > 2:
+        raise SpecError(f"{cls.name} of more than two weights is drawn in the finished run's slice: ask it then", base)
+    try:
+        build(cls, {name: value for name, value in canonical.items() if name != "every"})
+    except ValueError as error:
+        raise SpecError(str(error), base) from None
+    return canonical
+
+
+def _start(start: list[float] | None, problem: core.Problem, at: str) -> list[float] | None:
+    if start is not None and len(start) != problem.dimension:
+        raise SpecError(f"{problem.name} has {problem.dimension} weights, not {len(start)}", at, problem.dimension)
+    return start
+
+
+@dataclass(frozen=True)
+class Group:
+    """One entry of ``optimizers``: lanes that differ in knobs alone and so run as one program."""
+
+    cls: type[core.Optimizer]
+    canonical: dict[str, Any]
+    first: int
+
+    @cached_property
+    def lanes(self) -> list[dict[str, float]]:
+        """The knobs of each lane; of several lists the last varies fastest."""
+        names = list(core.knobs(self.cls))
+        values = [v if isinstance(v, list) else [v] for v in (self.canonical[name] for name in names)]
+        return [dict(zip(names, point, strict=True)) for point in itertools.product(*values)]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {name: self.canonical[name] for name in core.options(self.cls)}
+
+    def label(self, knobs: dict[str, float], problem: core.Problem) -> str:
+        schemas = core.knobs(self.cls)
+        told = [
+            f"{schemas[name]['symbol']} = {value:.4g}"
+            for name, value in knobs.items()
+            if isinstance(self.canonical[name], list) or value != catalog.default(self.cls, name, problem)
+        ]
+        return " ".join([self.cls.title, *(["· " + ", ".join(told)] if told else [])])
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A valid spec with every default filled in."""
+
+    canonical_problem: dict[str, Any]
+    problem: core.Problem
+    optimizers: list[dict[str, Any]]
+    start: list[float] | None
+    seed: int
+    steps: int
+    tolerance: float
+    probes: list[dict[str, Any]]
+
+    def canonical(self) -> dict[str, Any]:
+        return {
+            "problem": self.canonical_problem,
+            "optimizers": self.optimizers,
+            "start": self.start,
+            "seed": self.seed,
+            "steps": self.steps,
+            "tolerance": self.tolerance,
+            "probes": self.probes,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the canonical form and the program's version."""
+        content = orjson.dumps([version("secondorder"), self.canonical()], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(content).hexdigest()[:20]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        groups, first = [], 0
+        for part in self.optimizers:
+            group = Group(catalog.all_optimizers()[part["name"]], part, first)
+            groups.append(group)
+            first += len(group.lanes)
+        return groups
+
+    @cached_property
+    def lanes(self) -> list[dict[str, Any]]:
+        """Name, label and knobs of each lane, in the order written."""
+        return [
+            {"optimizer": group.cls.name, "label": group.label(knobs, self.problem), "knobs": knobs}
+            for group in self.groups
+            for knobs in group.lanes
+        ]
+
+    def step_price(self, group: Group) -> float:
+        """Seconds on the reference machine of one step of all lanes of a group, its telemetry and probes included."""
+        problem, n = self.problem, self.problem.dimension
+        optimizer = build(group.cls, group.lanes[0] | group.options)
+        passes, flops = optimizer.price(n)
+        share = (problem.batch_size or problem.examples) / problem.examples
+        telemetry = 1.0 if problem.batch_size else 0.3
+        probing = sum(
+            build(catalog.all_probes()[p["name"]], {k: v for k, v in p.items() if k != "every"}).price(problem) / p["every"]
+            for p in self.probes
+        )
+        work = (passes * share + telemetry) * problem.work + flops + probing
+        return STEP_OVERHEAD + len(group.lanes) * work / FLOPS
+
+    @cached_property
+    def price(self) -> float:
+        """Seconds on the reference machine of the whole run, were it to use all its steps."""
+        return self.steps * sum(self.step_price(group) for group in self.groups)
+
+
+def parse(body: bytes | dict[str, Any]) -> RunSpec:
+    """The spec that a body denotes, or a `SpecError`."""
+    read = _validate(_Body, _decode(body) if isinstance(body, bytes) else _decode(_encode(body)))
+    canonical_problem, problem = _problem(read.problem)
+    start = _start(read.start, problem, "start")
+    if start is None and problem.kind != "network" and problem.dimension <= 3:
+        start = problem.start(0).tolist()
+    spec = RunSpec(
+        canonical_problem=canonical_problem,
+        problem=problem,
+        optimizers=[_optimizer(part, problem, f"optimizers[{i}]") for i, part in enumerate(read.optimizers)],
+        start=start,
+        seed=read.seed,
+        steps=read.steps or problem.steps,
+        tolerance=read.tolerance if read.tolerance is not None else (1e-9 if problem.dtype == "float64" else 1e-5),
+        probes=[_probe(part, problem, f"probes[{i}]", in_run=True) for i, part in enumerate(read.probes)],
+    )
+    count = np.sum([np.prod([len(v) for v in p.values() if isinstance(v, list)]) for p in spec.optimizers])
+    if count > MAX_LANES:
+        raise SpecError(f"{int(count)} lanes", "optimizers", f"at most {MAX_LANES} lanes")
+    if spec.price > MAX_PRICE:
+        raise SpecError(
+            f"too dear: {spec.steps} steps at {spec.price / spec.steps:.3g} s each come to {spec.price:.3g} s",
+            "steps",
+            f"at most {MAX_PRICE:.0f} s, so {int(MAX_PRICE * spec.steps / spec.price)} steps of this kind",
+        )
+    return spec
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """One probe at one point: at given weights of a problem, or at a step of a run's lane."""
+
+    probe: dict[str, Any]
+    problem: core.Problem
+    at: list[float] | None
+    seed: int
+    spec: RunSpec | None
+    lane: int
+    step: int
+
+    @property
+    def name(self) -> str:
+        return self.probe["name"]
+
+    @property
+    def needs_finished_run(self) -> bool:
+        """Whether the answer is drawn in the slice, or tells the paths, of the whole run."""
+        cls = catalog.all_probes()[self.name]
+        return self.spec is not None and cls.in_a_plane and (cls.of_the_whole_run or self.problem.dimension > 2)
+
+
+def parse_probe(body: bytes | dict[str, Any], find=lambda run: None) -> ProbeRequest:
+    """The question that a body asks; ``find`` gives the `RunSpec` of a run's id, or None."""
+    read = _validate(_ProbeBody, _decode(body) if isinstance(body, bytes) else _decode(_encode(body)))
+    if (read.run is None) == (read.problem is None):
+        raise SpecError("ask at a run's step, or at given weights", None, [["run", "lane", "step"], ["problem", "at"]])
+    if read.problem is not None:
+        _, problem = _problem(read.problem)
+        if read.at is None:
+            raise SpecError("needs the weights to ask at", "at", f"{problem.dimension} numbers")
+        at = _start(read.at, problem, "at")
+        if problem.dimension > 2 and catalog.all_probes().get(read.probe.get("name"), core.Probe).in_a_plane:
+            raise SpecError("of more than two weights a plane is the slice of a run: ask at a run's step", "run")
+        return ProbeRequest(_probe(read.probe, problem, "probe", False), problem, at, read.seed, None, 0, 0)
+    spec = find(read.run)
+    if spec is None:
+        raise SpecError("unknown run", "run", status=404)
+    if read.lane >= len(spec.lanes):
+        raise SpecError("the run has no such lane", "lane", {"ge": 0, "lt": len(spec.lanes)})
+    if read.step > spec.steps:
+        raise SpecError("the run has no such step", "step", {"ge": 0, "le": spec.steps})
+    probe = _probe(read.probe, spec.problem, "probe", False)
+    return ProbeRequest(probe, spec.problem, None, spec.seed, spec, read.lane, read.step)
