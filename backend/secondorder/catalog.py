@@ -10,10 +10,14 @@ from typing import Any
 from secondorder import core, optimizers, probes, problems
 
 
+def _classes(module: ModuleType) -> list[tuple[str, Any]]:
+    return inspect.getmembers(module, inspect.isclass)
+
+
 def _found(package: ModuleType, base: type) -> dict[str, Any]:
-    classes = {}
+    classes: dict[str, Any] = {}
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+        for _, cls in _classes(importlib.import_module(module.name)):
             if issubclass(cls, base) and cls.__module__ == module.name and hasattr(cls, "name"):
                 classes[cls.name] = cls
     return classes
@@ -38,9 +42,9 @@ def all_probes() -> dict[str, type[core.Probe]]:
 
 
 def default(cls: type[core.Optimizer], name: str, problem: core.Problem) -> float:
-    """The default of a knob on a problem: the problem's word before the optimizer's own (a rate of None is the problem's)."""
-    own = core.knobs(cls)[name]["default"]
-    return problem.rate if own is None else problem.defaults.get(name, own)
+    """The default of a knob on a problem: the problem's word, then the optimizer's; a rate of None is the problem's."""
+    own: float | None = core.knobs(cls)[name]["default"]
+    return problem.rate if own is None else problem.defaults.get(cls.name, {}).get(name, own)
 
 
 def _tell(cls: type) -> dict[str, Any]:

@@ -35,8 +35,9 @@ Class = TypeVar("Class", bound=type)
 
 def knob(default: float | None, symbol: str, low: float, high: float, title: str, scale: str = "linear") -> Any:
     """A hyperparameter between ``low`` and ``high``; ``scale`` ("linear" or "log") is how a slider should move it."""
-    schema = {"type": "number", "default": default, "minimum": low, "maximum": high}
-    return dataclasses.field(default=default, metadata={"knob": schema | {"symbol": symbol, "scale": scale, "title": title}})
+    schema: dict[str, Any] = {"type": "number", "default": default, "minimum": low, "maximum": high}
+    schema |= {"symbol": symbol, "scale": scale, "title": title}
+    return dataclasses.field(default=default, metadata={"knob": schema})
 
 
 def option(default: Any, title: str, **schema: Any) -> Any:
@@ -108,7 +109,7 @@ class Problem(Named):
     steps: ClassVar[int] = 50
     rate: ClassVar[float] = 0.1  # gradient descent's α: below 2 over the largest curvature met
     window: ClassVar[tuple | None] = None  # ((x low, x high), (y low, y high)) worth looking at
-    defaults: ClassVar[dict[str, float]] = {}  # knobs whose default here is not the optimizer's own
+    defaults: ClassVar[dict[str, dict[str, float]]] = {}  # {optimizer: {knob: value}} other than the optimizer's own
     likelihood: ClassVar[Likelihood | None] = None
     predicts: ClassVar[bool] = False  # whether the likelihood is a model of targets, with a Fisher matrix
     dtype: str = "float64"
@@ -203,7 +204,7 @@ class Step(NamedTuple):
     ``refusals[i - 1]``.
     """
 
-    delta: Array
+    delta: Any
     state: Any
     passes: Array | float
     columns: dict[str, Array] = {}
@@ -234,13 +235,13 @@ class Optimizer(Named):
 class Plane(NamedTuple):
     """A two-dimensional slice of weight space: w = origin + a·axes[0] + b·axes[1], axes orthonormal, shape (2, D)."""
 
-    origin: Array
-    axes: Array
+    origin: Any
+    axes: Any
 
-    def project(self, w: Array) -> Array:
+    def project(self, w: Any) -> Any:
         return (w - self.origin) @ self.axes.T
 
-    def lift(self, point: Array) -> Array:
+    def lift(self, point: Any) -> Any:
         return self.origin + point @ self.axes
 
 

@@ -1,16 +1,13 @@
 r"""Real data out of installed packages, and the share of it that is held out."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from secondorder.core import Batch, Data, option
+from secondorder.core import Batch, Data
 
-HELD_OUT = "share of the data held out"
-
-
-def held_out_option():
-    return option(0.0, HELD_OUT, minimum=0.0, maximum=0.9)
+HELD_OUT: dict[str, Any] = {"title": "share of the data held out", "minimum": 0.0, "maximum": 0.9}
 
 
 def split(inputs: np.ndarray, targets: np.ndarray, held_out: float, seed: int) -> Data:
@@ -28,7 +25,7 @@ def breast_cancer() -> tuple[np.ndarray, np.ndarray, list[str]]:
     """569 tumours x 30 measurements, target 1 benign and 0 malignant, and the measurements' names (scikit-learn)."""
     from sklearn.datasets import load_breast_cancer  # here: importing it takes longer than most runs
 
-    found = load_breast_cancer()
+    found: Any = load_breast_cancer()
     return found.data, found.target.astype(float), list(found.feature_names)
 
 
@@ -37,5 +34,5 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """1797 images 8x8 of handwritten digits with pixels in 0…1, and their classes (scikit-learn)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    found: Any = load_digits()
     return found.data / 16, found.target

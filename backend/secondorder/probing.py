@@ -5,10 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from secondorder import catalog
 from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
 from secondorder.program import canonical, load
-from secondorder.spec import ProbeRequest, RunSpec, build
+from secondorder.spec import ProbeRequest, RunSpec, build, probe_class
 from secondorder.trajectories import rows_of, slice_of, weights_at
 
 NO_WINDOW = np.zeros((2, 2))
@@ -31,7 +30,7 @@ def probe(request: ProbeRequest, damping: float | None = None) -> dict[str, Any]
 
 def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float | None) -> dict[str, Any]:
     """One probe's answer at weights of a run; of more than two weights planes are the run's slice."""
-    cls, problem = catalog.all_probes()[part["name"]], spec.problem
+    cls, problem = probe_class(part), spec.problem
     if not cls.in_a_plane:
         return ask(part, problem, spec.seed, w, damping)
     paths = rows_of(spec) if cls.of_the_whole_run else None
@@ -64,7 +63,7 @@ def ask(
     window: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """One probe's answer at the weights w, NaN where something is not defined."""
-    cls = catalog.all_probes()[part["name"]]
+    cls = probe_class(part)
     fields = {name: value for name, value in part.items() if name not in ("name", "every", "damping", "window")}
     if part.get("damping") is not None:
         damping = part["damping"]
@@ -82,4 +81,5 @@ def ask(
     )
     asked = canonical(build(cls, fields).for_problem(problem))
     found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), point))
-    return {"slice": False, "plane": None, "explained": None} | asked.tell(found) if cls.in_a_plane else asked.tell(found)
+    drawn = {"slice": False, "plane": None, "explained": None} if cls.in_a_plane else {}
+    return drawn | asked.tell(found)

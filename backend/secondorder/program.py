@@ -1,8 +1,8 @@
-r"""The compiled loop: one entry of a spec's ``optimizers`` as one program for all of its lanes, mapped over their knobs.
+r"""The compiled loop: one entry of a spec's ``optimizers`` is one program, mapped over the knobs of its lanes.
 
-The number of turns is an argument of the loop, so chunks of any length share one compilation. Turn k looks at w_k (row k
-of the telemetry), decides whether the lane goes on, and steps. How long chunks are follows from the spec alone, so that
-a replay has the same events.
+The number of turns is an argument of the loop, so chunks of any length share one compilation. Turn k looks at w_k (row
+k of the telemetry), decides whether the lane goes on, and steps. How long chunks are follows from the spec alone, so
+that a replay has the same events.
 """
 
 import time
@@ -22,6 +22,7 @@ RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
 LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number
 LONGEST_CHUNK = 1024
+GROWTH = 16  # of a chunk over the one before
 
 
 class Lane(NamedTuple):
@@ -55,7 +56,8 @@ def _shuffle(size: int, order: jax.Array, k: jax.Array, seed: jax.Array) -> jax.
         return order
     batches = len(order) // size
     key = jax.random.fold_in(jax.random.key(seed), k // batches)
-    return jax.lax.cond(k % batches == 0, lambda: jax.random.permutation(key, len(order)).astype(order.dtype), lambda: order)
+    shuffled = partial(jax.random.permutation, key, order)
+    return jax.lax.cond(k % batches == 0, shuffled, lambda: order)
 
 
 def _step_columns(step: Step, g: jax.Array) -> dict[str, jax.Array]:
@@ -76,7 +78,8 @@ def _turn(k: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Probl
         row["test_loss"] = problem.loss(lane.w, data.test)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm) | (k == 0)
     converged = (norm <= limits.tolerance) & (limits.tolerance > 0)
-    status = jnp.where(~finite, DIVERGED, jnp.where(converged, CONVERGED, jnp.where(k >= limits.steps, BUDGET, RUNNING)))
+    status = jnp.where(k >= limits.steps, BUDGET, RUNNING)
+    status = jnp.where(~finite, DIVERGED, jnp.where(converged, CONVERGED, status))
     cause = jnp.where(finite, 0, jnp.where(jnp.isfinite(loss), GRADIENT, LOSS))
 
     step = optimizer.step(J_batch, lane.w, lane.state)
@@ -161,8 +164,8 @@ def _first_lanes(problem, optimizer, data, starts, seed):
     return jax.vmap(one)(optimizer, starts)
 
 
-def _order(data: Data, problem: Problem) -> np.ndarray:
-    return np.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
+def _order(data: Data, problem: Problem) -> jax.Array:
+    return jnp.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
 
 
 @lru_cache(maxsize=8)
@@ -189,6 +192,15 @@ def first_weights(spec: RunSpec) -> np.ndarray:
 _compiled: set = set()
 
 
+class Chunk(NamedTuple):
+    """Some rows of one lane of a group, from row ``first`` on, and whether the lane ended with them."""
+
+    lane: int
+    first: int
+    columns: dict[str, np.ndarray]
+    ended: bool
+
+
 class Program:
     """The lanes of one group under way."""
 
@@ -199,10 +211,11 @@ class Program:
         self.problem, self.data = canonical(spec.problem), load(spec.problem, spec.seed)
         self.seed, self.limits = np.uint32(spec.seed), Limits(np.int64(spec.steps), np.float64(spec.tolerance))
         starts = np.tile(first_weights(spec), (len(group.lanes), 1))
-        self.order = jnp.asarray(_order(self.data, self.problem))
+        self.order = _order(self.data, self.problem)
         self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed)
         self.longest = int(np.clip(CHUNK_SECONDS / spec.step_price(group), 1, LONGEST_CHUNK))
         self.capacity = max(2, 1 << (self.longest - 1).bit_length())
+        self.status, self.last = np.full(len(group.lanes), RUNNING), np.zeros(len(group.lanes), int)
         self.first, self.turns, self.seconds = 0, 2, 0.0
         self.done = False
 
@@ -212,34 +225,36 @@ class Program:
             np.int64(self.first), np.int64(turns), capacity=self.capacity,
         )  # fmt: skip
 
-    def advance(self) -> list[tuple[int, int, dict[str, np.ndarray]]]:
-        """The next chunk: (lane, first row, columns) of each lane that had rows in it. The first is one step alone."""
+    def advance(self) -> list["Chunk"]:
+        """The next chunk of each lane that had rows in it. The first is one step alone."""
         program = jax.tree.structure((self.problem, self.optimizer)), self.lanes.w.shape, self.capacity
         if program not in _compiled:
             jax.block_until_ready(self._run(0))  # so that compiling does not count as a step's time
             _compiled.add(program)
-        began, before = time.perf_counter(), np.asarray(self.lanes.status)
-        lanes, self.order, rows = self._run(self.turns)
-        rows = jax.device_get(rows)
+        began = time.perf_counter()
+        self.lanes, self.order, rows = self._run(self.turns)
+        rows, last, status = jax.device_get((rows, self.lanes.last, self.lanes.status))
         self.seconds += time.perf_counter() - began
-        self.lanes, first = lanes, self.first
-        last, status = np.asarray(lanes.last), np.asarray(lanes.status)
-        self.first += self.turns
-        self.turns = min(self.turns * 4, self.longest)
+        first, going = self.first, self.status == RUNNING
+        self.first, self.turns = first + self.turns, min(self.turns * GROWTH, self.longest)
+        self.status, self.last = status, last
         self.done = bool(np.all(status != RUNNING))
-        # While a lane runs, `last` is the row it has just stepped from.
+        # Lane by lane and contiguous, as JSON wants them. A running lane's `last` is the row it has just stepped from.
+        length = int(max(last.max() - first + 1, 0))
+        rows = {name: np.ascontiguousarray(column[:length].swapaxes(0, 1)) for name, column in rows.items()}
         return [
-            (lane, first, {name: column[: last[lane] - first + 1, lane] for name, column in rows.items()})
-            for lane in range(len(last))
-            if before[lane] == RUNNING and last[lane] >= first
+            Chunk(lane, first, {name: column[lane, :count] for name, column in rows.items()}, status[lane] != RUNNING)
+            for lane, count in enumerate((last - first + 1).tolist())
+            if going[lane] and count > 0
         ]
 
     def ends(self) -> list[tuple[str, int, str]]:
         """Status, last row and reason of each lane."""
-        lanes = jax.device_get(self.lanes._replace(w=0, state=()))
         return [
-            (STATUS[status], int(last), self._reason(status, int(cause), int(last)))
-            for status, cause, last in zip(lanes.status, lanes.cause, lanes.last, strict=True)
+            (STATUS[status], last, self._reason(status, cause, last))
+            for status, cause, last in zip(
+                self.status.tolist(), np.asarray(self.lanes.cause).tolist(), self.last.tolist(), strict=True
+            )
         ]
 
     def _reason(self, status: int, cause: int, last: int) -> str:

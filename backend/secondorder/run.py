@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from secondorder import catalog
-from secondorder.core import Problem
 from secondorder.probing import ask_in_run, probe
-from secondorder.program import RUNNING, Program, first_weights
-from secondorder.spec import ProbeRequest, RunSpec, parse
+from secondorder.program import Program, first_weights
+from secondorder.spec import ProbeRequest, RunSpec, parse, probe_class
 from secondorder.trajectories import recent, rows_of, weights_at
 
 __all__ = ["Event", "ProbeRequest", "Run", "configure", "events", "parameters", "probe", "replay", "run"]
@@ -55,7 +53,7 @@ def events(spec: RunSpec) -> Iterator[Event]:
         recent.drop(spec.id)  # half a trajectory is not one
         raise
     for part in spec.probes:
-        if catalog.all_probes()[part["name"]].of_the_whole_run:
+        if probe_class(part).of_the_whole_run:
             data = ask_in_run(part, spec, first_weights(spec), None)
             yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": data})
     ends = [end for program in programs for end in program.ends()]
@@ -64,24 +62,20 @@ def events(spec: RunSpec) -> Iterator[Event]:
 
 
 def _chunk(spec: RunSpec, program: Program) -> Iterator[Event]:
-    for lane, first, rows in program.advance():
-        number, last = program.group.first + lane, first + len(rows["loss"]) - 1
-        recent.add(spec.id, number, rows["w"])
-        yield Event("chunk", {"lane": number, "first": first, "columns": _shown(rows, spec.problem)})
-        ended = int(program.lanes.status[lane]) != RUNNING
-        for part in spec.probes:
-            if catalog.all_probes()[part["name"]].of_the_whole_run:
-                continue
+    probes = [part for part in spec.probes if not probe_class(part).of_the_whole_run]
+    for chunk in program.advance():
+        rows, lane, first = chunk.columns, program.group.first + chunk.lane, chunk.first
+        last = first + len(rows["loss"]) - 1
+        recent.add(spec.id, lane, rows["w"])
+        hidden = "w" if spec.problem.dimension > SHOWN_WEIGHTS else None
+        shown = {name: column for name, column in rows.items() if name != hidden}
+        yield Event("chunk", {"lane": lane, "first": first, "columns": shown})
+        for part in probes:
             for k, w in enumerate(rows["w"], start=first):
-                if k % part["every"] == 0 or (ended and k == last):
-                    data = ask_in_run(part, spec, w, _damping(program, lane, rows, k - first))
-                    yield Event("probe", {"lane": number, "step": k, "name": part["name"], "data": data})
-        yield Event("clock", {"lane": number, "step": last, "seconds": program.seconds})
-
-
-def _shown(rows: dict[str, np.ndarray], problem: Problem) -> dict[str, np.ndarray]:
-    hidden = set() if problem.dimension <= SHOWN_WEIGHTS else {"w"}
-    return {name: np.ascontiguousarray(column) for name, column in rows.items() if name not in hidden}
+                if k % part["every"] == 0 or (chunk.ended and k == last):
+                    data = ask_in_run(part, spec, w, _damping(program, chunk.lane, rows, k - first))
+                    yield Event("probe", {"lane": lane, "step": k, "name": part["name"], "data": data})
+        yield Event("clock", {"lane": lane, "step": last, "seconds": program.seconds})
 
 
 def _damping(program: Program, lane: int, rows: dict[str, np.ndarray], row: int) -> float | None:

@@ -15,9 +15,9 @@ Array = jax.Array
 def solve(C: Array, v: Array) -> tuple[Array, Array]:
     """x with C x = v for a symmetric C (n, n), definite or not, and whether C is singular to working precision.
 
-    Gaussian elimination on the equilibrated matrix S C S, S = diag(max_j |C_ij|)^(-1/2), so that a diagonal matrix whose
-    entries differ by a factor 1e100 is not mistaken for a singular one. Singular is a pivot below n·eps. Where it is,
-    x is not to be used.
+    Gaussian elimination on the equilibrated matrix S C S, S = diag(max_j |C_ij|)^(-1/2), so that a diagonal matrix
+    whose entries differ by a factor 1e100 is not mistaken for a singular one. Singular is a pivot below n·eps. Where it
+    is, x is not to be used.
     """
     n = C.shape[0]
     if n == 1:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional, TypeVar
 
 import numpy as np
 import orjson
@@ -66,7 +66,7 @@ def _one_or_many(value: Any) -> str:
 def _knob_type(schema: dict, sweeps: bool) -> tuple[Any, Any]:
     number = Annotated[float, Field(ge=schema["minimum"], le=schema["maximum"])]
     if not sweeps:
-        return (number | None if schema["default"] is None else number), None
+        return (Optional[number] if schema["default"] is None else number), None
     many = Annotated[list[number], Field(min_length=1, max_length=MAX_LANES), Tag("many")]
     return Annotated[Annotated[number, Tag("one")] | many, Discriminator(_one_or_many)], None
 
@@ -121,7 +121,10 @@ def _refuse(error: ErrorDetails, base: str, model: type[BaseModel]) -> SpecError
     return SpecError(message.replace("input should be", "must be"), at, allowed or None)
 
 
-def _validate(model: type[BaseModel], body: Any, base: str = "") -> BaseModel:
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _validate(model: type[Model], body: Any, base: str = "") -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -168,6 +171,16 @@ def build(cls: Any, canonical: dict[str, Any]) -> Any:
     return cls(**fields)
 
 
+def probe_class(part: dict[str, Any]) -> type[core.Probe]:
+    """The class that a probe's part of a spec names."""
+    return catalog.all_probes()[part["name"]]
+
+
+def _own(part: dict[str, Any]) -> dict[str, Any]:
+    """A probe's own fields: ``every`` is the run's."""
+    return {name: value for name, value in part.items() if name != "every"}
+
+
 def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Problem]:
     cls = _named(part, catalog.all_problems(), base, "problem")
     _refuse_list_for_number(part, cls, base)
@@ -210,7 +223,7 @@ def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[s
     if in_run and cls.in_a_plane and not cls.of_the_whole_run and problem.dimension > 2:
         raise SpecError(f"{cls.name} of more than two weights is drawn in the finished run's slice: ask it then", base)
     try:
-        build(cls, {name: value for name, value in canonical.items() if name != "every"})
+        build(cls, _own(canonical))
     except ValueError as error:
         raise SpecError(str(error), base) from None
     return canonical
@@ -306,10 +319,7 @@ class RunSpec:
         passes, flops = optimizer.price(n)
         share = (problem.batch_size or problem.examples) / problem.examples
         telemetry = 1.0 if problem.batch_size else 0.3
-        probing = sum(
-            build(catalog.all_probes()[p["name"]], {k: v for k, v in p.items() if k != "every"}).price(problem) / p["every"]
-            for p in self.probes
-        )
+        probing = sum(build(probe_class(part), _own(part)).price(problem) / part["every"] for part in self.probes)
         work = (passes * share + telemetry) * problem.work + flops + probing
         return STEP_OVERHEAD + len(group.lanes) * work / FLOPS
 
@@ -367,7 +377,7 @@ class ProbeRequest:
     @property
     def needs_finished_run(self) -> bool:
         """Whether the answer is drawn in the slice, or tells the paths, of the whole run."""
-        cls = catalog.all_probes()[self.name]
+        cls = probe_class(self.probe)
         return self.spec is not None and cls.in_a_plane and (cls.of_the_whole_run or self.problem.dimension > 2)
 
 
@@ -381,7 +391,7 @@ def parse_probe(body: bytes | dict[str, Any], find=lambda run: None) -> ProbeReq
         if read.at is None:
             raise SpecError("needs the weights to ask at", "at", f"{problem.dimension} numbers")
         at = _start(read.at, problem, "at")
-        if problem.dimension > 2 and catalog.all_probes().get(read.probe.get("name"), core.Probe).in_a_plane:
+        if problem.dimension > 2 and _named(read.probe, catalog.all_probes(), "probe", "probe").in_a_plane:
             raise SpecError("of more than two weights a plane is the slice of a run: ask at a run's step", "run")
         return ProbeRequest(_probe(read.probe, problem, "probe", False), problem, at, read.seed, None, 0, 0)
     spec = find(read.run)

@@ -58,8 +58,8 @@ def rows_of(spec: RunSpec) -> dict[int, np.ndarray]:
     for group in spec.groups:
         program = Program(spec, group)
         while not program.done:
-            for lane, _, columns in program.advance():
-                rows.setdefault(group.first + lane, []).append(columns["w"])
+            for chunk in program.advance():
+                rows.setdefault(group.first + chunk.lane, []).append(chunk.columns["w"])
     return {lane: np.concatenate(chunks) for lane, chunks in rows.items()}
 
 
@@ -71,9 +71,10 @@ def weights_at(spec: RunSpec, lane: int, step: int) -> np.ndarray:
     group = next(g for g in reversed(spec.groups) if g.first <= lane)
     program = Program(spec, group)
     while not program.done and program.first <= step:
-        for number, first, columns in program.advance():
-            if group.first + number == lane and first <= step < first + len(columns["w"]):
-                return columns["w"][step - first]
+        for chunk in program.advance():
+            w = chunk.columns["w"]
+            if group.first + chunk.lane == lane and chunk.first <= step < chunk.first + len(w):
+                return w[step - chunk.first]
     raise LookupError(f"lane {lane} ends before step {step}")
 
 

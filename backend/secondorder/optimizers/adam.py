@@ -8,7 +8,7 @@ from secondorder.core import Objective, Optimizer, Step, knob, register
 
 @register
 class Adam(Optimizer):
-    r"""Steps of about α in every weight: the mean gradient over the root of its mean square, both bias-corrected EMAs."""
+    r"""Steps of about α in every weight: mean gradient over root mean square, both bias-corrected EMAs."""
 
     name = "adam"
     title = "Adam"

@@ -16,9 +16,7 @@ class DampedNewton(Damped):
 
     name = "damped-newton"
     title = "Damped Newton"
-    equation = (
-        r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{H} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
-    )
+    equation = r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{H} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
     refusals = ("the damped Hessian H + ηI is singular",)
 
     def direction(self, J: Objective, w: jax.Array, g: jax.Array, η: jax.Array):

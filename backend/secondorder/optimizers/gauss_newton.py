@@ -13,9 +13,7 @@ class GaussNewton(Damped):
 
     name = "gauss-newton"
     title = "Gauss-Newton"
-    equation = (
-        r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{G} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
-    )
+    equation = r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{G} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
     refusals = ("the damped Gauss-Newton matrix G + ηI is singular",)
 
     @classmethod

@@ -13,9 +13,7 @@ class NaturalGradient(Damped):
 
     name = "natural-gradient"
     title = "Natural gradient"
-    equation = (
-        r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{F} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
-    )
+    equation = r"\mathbf{w} \leftarrow \mathbf{w} - (\mathbf{F} + \eta \mathbf{I})^{-1} \nabla \mathcal{J}(\mathbf{w})"
     refusals = ("the damped Fisher matrix F + ηI is singular",)
 
     @classmethod

@@ -8,7 +8,7 @@ from secondorder.curvature.hessian import hessian
 
 @register
 class Newton(Optimizer):
-    r"""δ = -H⁻¹∇J(w): the step to the stationary point of the quadratic model, a minimum only where H is positive definite."""
+    r"""δ = -H⁻¹∇J(w): to the stationary point of the quadratic model, a minimum only where H ≻ 0."""
 
     name = "newton"
     title = "Newton"

@@ -1,5 +1,6 @@
 r"""Where the damped step leads for every damping: from the Newton step to the gradient's direction."""
 
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,6 @@ import numpy as np
 
 from secondorder.core import Objective, Plane, Point, Probe, Problem, knob, option, register
 from secondorder.curvature.hessian import hessian
-from secondorder.solve import eigh
 
 LARGEST = 1000  # weights
 SHOWN = 8  # branches: those next to the main one, of which a network's indefinite Hessian has hundreds
@@ -17,9 +17,9 @@ SHOWN = 8  # branches: those next to the main one, of which a network's indefini
 class DampingPath(Probe):
     r"""The points w - (H + ηI)⁻¹g for η from 0 to ∞; in H's eigenbasis step_j = -g_j / (ν_j + η).
 
-    Where H is indefinite the path has poles, one at η = -ν_j for each negative ν_j. The branch with η > -ν_min, on which
-    the step descends, is ``main``; the others lie between the poles. ``newton`` is the point for η = 0 and ``point`` the
-    one for the damping in use.
+    Where H is indefinite the path has poles, one at η = -ν_j for each negative ν_j. The branch with η > -ν_min, on
+    which the step descends, is ``main``; the others lie between the poles. ``newton`` is the point for η = 0 and
+    ``point`` the one for the damping in use.
     """
 
     name = "damping-path"
@@ -63,7 +63,7 @@ class DampingPath(Probe):
         poles = np.unique(-ν[ν < 0])
         branches = [self._beyond(poles[-1] if len(poles) else 0.0, ν)]
         edges = np.concatenate([[0.0], poles])
-        for low, high in list(zip(edges[:-1], edges[1:], strict=True))[::-1][: SHOWN - 1]:
+        for low, high in list(pairwise(edges))[::-1][: SHOWN - 1]:
             branches.append(self._between(low, high))
         return {
             "at": at,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from secondorder.core import Objective, Plane, Point, Probe, Problem, option, register
 
+INTERVAL = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 WORK = 4e9  # floating-point operations that one grid may cost: about two seconds
 
 
@@ -27,8 +28,8 @@ class Landscape(Probe):
     of_the_whole_run = True
 
     resolution: int = option(81, "points along each axis", minimum=2, maximum=201)
-    window: tuple | None = option(None, "low and high along each axis (null: around the paths)", minItems=2, maxItems=2,
-                                  items={"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}})  # fmt: skip
+    window: tuple | None = option(None, "low and high along each axis (null: around the paths)", items=INTERVAL,
+                                  minItems=2, maxItems=2)  # fmt: skip
 
     def __post_init__(self):
         if self.window and any(low >= high for low, high in self.window):

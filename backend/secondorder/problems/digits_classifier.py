@@ -5,7 +5,7 @@ import numpy as np
 
 from secondorder import network
 from secondorder.core import Data, Problem, knob, option, register
-from secondorder.data import digits, held_out_option, split
+from secondorder.data import HELD_OUT, digits, split
 from secondorder.likelihoods import Softmax
 
 EXAMPLES = 1797
@@ -24,15 +24,15 @@ class DigitsClassifier(Problem):
     kind = "network"
     rate = 0.1
     steps = 100
-    defaults = {"damping": 1.0}  # a network's Hessian has eigenvalues below -0.1 at its start
+    defaults = {"damped-newton": {"damping": 1.0}}  # H has eigenvalues below -0.1 at the start
     likelihood = Softmax()
     predicts = True
 
     l2: float = knob(0.0, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     widths: tuple = option((64, 32, 10), "layer widths, from 64 pixels to 10 classes",
-                           items={"type": "integer", "minimum": 1, "maximum": 1024}, minItems=2, maxItems=10)  # fmt: skip
+                           items={"type": "integer", "minimum": 1, "maximum": 512}, minItems=2, maxItems=9)  # fmt: skip
     batch: int = option(128, "examples a step (0: all)", minimum=0, maximum=EXAMPLES)
-    held_out: float = held_out_option()
+    held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float32", "precision", enum=["float32", "float64"])
 
     def __post_init__(self):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from secondorder.core import Data, Problem, knob, option, register
-from secondorder.data import breast_cancer, held_out_option, split
+from secondorder.data import HELD_OUT, breast_cancer, split
 from secondorder.likelihoods import Logistic
 
 MEASURED = ["radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points",
@@ -39,7 +39,7 @@ class LogisticRegression(Problem):
     l2: float = knob(1e-3, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     features: tuple = option((), "features (none named: all 30)", items={"type": "string", "enum": FEATURES},
                              maxItems=30, uniqueItems=True)  # fmt: skip
-    held_out: float = held_out_option()
+    held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float64", "precision", enum=["float64", "float32"])
 
     @property

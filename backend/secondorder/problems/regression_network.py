@@ -5,7 +5,7 @@ import numpy as np
 
 from secondorder import network
 from secondorder.core import Data, Problem, knob, option, register
-from secondorder.data import held_out_option, split
+from secondorder.data import HELD_OUT, split
 from secondorder.likelihoods import SquaredError
 
 WIDTHS = (1, 16, 16, 1)
@@ -13,7 +13,10 @@ WIDTHS = (1, 16, 16, 1)
 
 @register
 class RegressionNetwork(Problem):
-    r"""J(w) = mean ½(f(x, w) - t)², f a 1-16-16-1 tanh network (321 weights), t = sin 3x + x/2 + 0.1 noise, x in [-2, 2]."""
+    r"""J(w) = mean ½(f(x, w) - t)², f a 1-16-16-1 tanh network of 321 weights.
+
+    t = sin 3x + x/2 + 0.1 noise, with x uniform in [-2, 2] and the noise standard normal, both from the seed.
+    """
 
     name = "regression-network"
     title = "Regression network"
@@ -21,13 +24,13 @@ class RegressionNetwork(Problem):
     kind = "network"
     rate = 0.05
     steps = 100
-    defaults = {"damping": 1.0}  # a network's Hessian has eigenvalues below -0.1 at its start
+    defaults = {"damped-newton": {"damping": 1.0}}  # H has eigenvalues below -0.1 at the start
     likelihood = SquaredError()
     predicts = True
 
     l2: float = knob(0.0, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     size: int = option(100, "number of examples", minimum=2, maximum=10_000)
-    held_out: float = held_out_option()
+    held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float64", "precision", enum=["float64", "float32"])
 
     @property

@@ -8,7 +8,7 @@ from secondorder.core import Batch, Problem, register
 
 @register
 class Saddle(Problem):
-    r"""J(x, y) = x²/2 - y²/2 + y⁴/4: a saddle at 0, where Newton's method ends from near it; minima at (0, ±1), J = -¼."""
+    r"""J(x, y) = x²/2 - y²/2 + y⁴/4: a saddle at 0, to which Newton goes from nearby; minima -¼ at (0, ±1)."""
 
     name = "saddle"
     title = "Saddle"
