@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, Optional, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
@@ -64,11 +64,12 @@ def _one_or_many(value: Any) -> str:
 
 
 def _knob_type(schema: dict, sweeps: bool) -> tuple[Any, Any]:
-    number = Annotated[float, Field(ge=schema["minimum"], le=schema["maximum"])]
+    number: Any = Annotated[float, Field(ge=schema["minimum"], le=schema["maximum"])]
     if not sweeps:
-        return (Optional[number] if schema["default"] is None else number), None
+        return (number | None if schema["default"] is None else number), None
+    one: Any = Annotated[number, Tag("one")]
     many = Annotated[list[number], Field(min_length=1, max_length=MAX_LANES), Tag("many")]
-    return Annotated[Annotated[number, Tag("one")] | many, Discriminator(_one_or_many)], None
+    return Annotated[one | many, Discriminator(_one_or_many)], None
 
 
 def _option_type(schema: dict) -> tuple[Any, Any]:
