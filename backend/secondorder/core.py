@@ -130,6 +130,11 @@ class Problem(Named):
         return 0
 
     @property
+    def output_size(self) -> int:
+        """K, the outputs of an example."""
+        return 1
+
+    @property
     def work(self) -> float:
         """Floating-point operations of one pass (loss and gradient) over the training data, to its order."""
         return 100.0 * self.dimension
@@ -224,6 +229,10 @@ class Optimizer(Named):
     def price(self, n: int) -> tuple[float, float]:
         """(passes over the batch, further floating-point operations) of a step with n weights, to their order."""
         return 1.0, 10.0 * n
+
+    def room(self, problem: Problem) -> float:
+        """Numbers that a lane holds at once, to their order."""
+        return 30.0 * problem.dimension
 
     def init(self, J: Objective, w: Array) -> Any:
         return ()

@@ -50,6 +50,11 @@ class Damped(Optimizer):
     def price(self, n: int) -> tuple[float, float]:
         return 1.0 + n + (self.adapt != "fixed") / 3, 1.0 * n**3
 
+    def room(self, problem: Problem) -> float:
+        # A few matrices, and the Jacobian's rows: two for each output where the Fisher matrix takes them so.
+        n, rows = problem.dimension, 2 * problem.output_size * (problem.batch_size or problem.examples)
+        return 4.0 * n**2 + 2.0 * rows * n
+
     def init(self, J: Objective, w: jax.Array):
         return jnp.asarray(self.damping, w.dtype)
 

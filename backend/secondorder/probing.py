@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
-from secondorder.program import canonical, load
+from secondorder.program import canonical, in_precision, load
 from secondorder.spec import ProbeRequest, RunSpec, build, probe_class
 from secondorder.trajectories import rows_of, slice_of, weights_at
 
@@ -15,6 +15,7 @@ NO_WINDOW = np.zeros((2, 2))
 
 @jax.jit
 def _measure(probe: Probe, problem: Problem, data: Data, point: Point):
+    probe, problem = in_precision(problem.dtype, probe, problem)
     return probe.measure(Objective(problem, data.train), point)
 
 

@@ -110,6 +110,11 @@ def _turn(k: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Probl
     return next_lane, row
 
 
+def in_precision(dtype: str, *parts: Any) -> Any:
+    """The parts with their knobs in a problem's precision, so that float32 weights stay so."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parts)
+
+
 def _over_lanes(turn, lanes: int):
     """``turn(optimizer, lane)`` for every lane; one lane alone is not batched, which is faster."""
     if lanes > 1:
@@ -125,6 +130,7 @@ def _over_lanes(turn, lanes: int):
 @partial(jax.jit, static_argnames="capacity")
 def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, capacity):
     """Up to ``turns`` turns from row ``first`` on: lanes, the shuffled order, and rows (capacity, lanes, …)."""
+    problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def body(carry):
         i, lanes, order, rows = carry
@@ -149,6 +155,7 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
 @jax.jit
 def _first_lanes(problem, optimizer, data, starts, seed):
     """The lanes at their starts, telemetry of steps not yet taken as NaN."""
+    problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def one(optimizer, w):
         J = Objective(problem, _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0)))

@@ -22,6 +22,7 @@ from secondorder import catalog, core
 MAX_STEPS = 100_000
 MAX_LANES = 256
 MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
+MAX_MEMORY = 4 * 2**30  # bytes
 FLOPS = 1e10
 STEP_OVERHEAD = 3e-6  # seconds that a step of even the smallest program takes
 CHUNK_SECONDS = 0.03
@@ -215,7 +216,8 @@ def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[s
     if lacking:
         raise SpecError(f"{cls.name} does not fit {problem.name}: {lacking}", base, None)
     _refuse_list_for_number(part, cls, base)
-    every = (("every", (Annotated[int, Field(ge=1, le=MAX_STEPS)], 1)),) if in_run else ()
+    repeats = in_run and not cls.of_the_whole_run
+    every = (("every", (Annotated[int, Field(ge=1, le=MAX_STEPS)], 1)),) if repeats else ()
     canonical = _validate(_model(cls, extra=every), part, base).model_dump()
     matrix = canonical.get("matrix", "hessian")
     if matrix != "hessian" and (problem.likelihood is None or (matrix == "fisher" and not problem.predicts)):
@@ -320,14 +322,27 @@ class RunSpec:
         passes, flops = optimizer.price(n)
         share = (problem.batch_size or problem.examples) / problem.examples
         telemetry = 1.0 if problem.batch_size else 0.3
-        probing = sum(build(probe_class(part), _own(part)).price(problem) / part["every"] for part in self.probes)
+        probing = sum(self._probe_price(part) / part["every"] for part in self.probes if "every" in part)
         work = (passes * share + telemetry) * problem.work + flops + probing
         return STEP_OVERHEAD + len(group.lanes) * work / FLOPS
+
+    def _probe_price(self, part: dict[str, Any]) -> float:
+        return build(probe_class(part), _own(part)).price(self.problem)
 
     @cached_property
     def price(self) -> float:
         """Seconds on the reference machine of the whole run, were it to use all its steps."""
-        return self.steps * sum(self.step_price(group) for group in self.groups)
+        once = sum(self._probe_price(part) for part in self.probes if "every" not in part)
+        return self.steps * sum(self.step_price(group) for group in self.groups) + once / FLOPS
+
+    @cached_property
+    def memory(self) -> float:
+        """Bytes that the largest group's lanes hold at once, to their order."""
+        size = np.dtype(self.problem.dtype).itemsize
+        return max(
+            len(group.lanes) * size * build(group.cls, group.lanes[0] | group.options).room(self.problem)
+            for group in self.groups
+        )
 
 
 def parse(body: bytes | dict[str, Any]) -> RunSpec:
@@ -350,6 +365,12 @@ def parse(body: bytes | dict[str, Any]) -> RunSpec:
     count = np.sum([np.prod([len(v) for v in p.values() if isinstance(v, list)]) for p in spec.optimizers])
     if count > MAX_LANES:
         raise SpecError(f"{int(count)} lanes", "optimizers", f"at most {MAX_LANES} lanes")
+    if spec.memory > MAX_MEMORY:
+        raise SpecError(
+            f"too large: its lanes would hold {spec.memory / 2**30:.3g} GiB at once",
+            "optimizers",
+            f"at most {MAX_MEMORY / 2**30:.0f} GiB: fewer lanes, a smaller batch, or a method without a dense matrix",
+        )
     if spec.price > MAX_PRICE:
         raise SpecError(
             f"too dear: {spec.steps} steps at {spec.price / spec.steps:.3g} s each come to {spec.price:.3g} s",

@@ -24,6 +24,9 @@ class Newton(Optimizer):
     def price(self, n: int) -> tuple[float, float]:
         return 1.0 + n, 1.0 * n**3
 
+    def room(self, problem: Problem) -> float:
+        return 4.0 * problem.dimension**2
+
     def step(self, J: Objective, w: jax.Array, state: tuple) -> Step:
         g, H = J.gradient(w), hessian(J, w)
         δ, singular = H.solve(-g)

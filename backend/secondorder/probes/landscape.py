@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from secondorder.core import Objective, Plane, Point, Probe, Problem, option, register
 
 INTERVAL = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
-WORK = 4e9  # floating-point operations that one grid may cost: about two seconds
+WORK = 3e10  # floating-point operations that one grid may cost: about two seconds
 
 
 @register

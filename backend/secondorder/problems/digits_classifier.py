@@ -52,6 +52,10 @@ class DigitsClassifier(Problem):
         return self.batch if self.batch < self.examples else 0
 
     @property
+    def output_size(self) -> int:
+        return self.widths[-1]
+
+    @property
     def work(self) -> float:
         return 6.0 * self.examples * self.dimension
 
