@@ -226,6 +226,12 @@ class Program:
         self.first, self.turns, self.seconds = 0, 2, 0.0
         self.done = False
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the telemetry's columns, in the order in which a reader wants them."""
+        extra = ["batch_loss"] * bool(self.problem.batch_size) + ["test_loss"] * (self.data.test is not None)
+        return ["loss", *extra, "gradient_norm", *self.lanes.led, "passes"]
+
     def _run(self, turns: int):
         return _advance(
             self.problem, self.optimizer, self.data, self.lanes, self.order, self.seed, self.limits,

@@ -38,9 +38,13 @@ def configure(cache_directory: str | None = None) -> None:
 
 def events(spec: RunSpec) -> Iterator[Event]:
     """The events that a spec denotes; between two of them the run may be left alone or closed."""
-    told = {"id": spec.id, "spec": spec.canonical(), "lanes": spec.lanes, "dimension": spec.problem.dimension}
-    yield Event("run", told)
     programs = [Program(spec, group) for group in spec.groups]
+    columns = list(dict.fromkeys(name for program in programs for name in program.columns))
+    dimension = spec.problem.dimension
+    if dimension <= SHOWN_WEIGHTS:
+        columns.append("w")
+    told = {"id": spec.id, "spec": spec.canonical(), "lanes": spec.lanes, "dimension": dimension, "columns": columns}
+    yield Event("run", told)
     recent.begin(spec.id)
     try:
         waiting = deque(programs)

@@ -281,7 +281,8 @@ class RunSpec:
     probes: list[dict[str, Any]]
 
     def canonical(self) -> dict[str, Any]:
-        return {
+        """The canonical form: every default filled in, keys sorted."""
+        spec = {
             "problem": self.canonical_problem,
             "optimizers": self.optimizers,
             "start": self.start,
@@ -290,11 +291,12 @@ class RunSpec:
             "tolerance": self.tolerance,
             "probes": self.probes,
         }
+        return orjson.loads(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS))
 
     @cached_property
     def id(self) -> str:
         """Hash of the canonical form and the program's version."""
-        content = orjson.dumps([version("secondorder"), self.canonical()], option=orjson.OPT_SORT_KEYS)
+        content = orjson.dumps([version("secondorder"), self.canonical()])
         return hashlib.sha256(content).hexdigest()[:20]
 
     @cached_property
