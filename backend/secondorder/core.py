@@ -51,8 +51,27 @@ def option(default: Any, title: str, **schema: Any) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(knob, option, dataclasses.field))
 def register(cls: Class) -> Class:
-    """Makes ``cls`` a frozen dataclass and a pytree whose leaves are its knobs."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, eq=False)(cls))
+    """Makes ``cls`` a frozen dataclass and a pytree whose leaves are its knobs.
+
+    Not by `jax.tree_util.register_dataclass`: jaxlib 0.10 leaves the class out when it compares two such trees, so that
+    jit now and then takes one problem's compiled program for another's. Here the class is part of the static data.
+    """
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(cls)
+    traced = [field.name for field in fields if not field.metadata.get("static")]
+    static = [field.name for field in fields if field.metadata.get("static")]
+
+    def flatten(part):
+        return [getattr(part, name) for name in traced], (cls, *(getattr(part, name) for name in static))
+
+    def unflatten(fixed, leaves):
+        part = object.__new__(cls)
+        for name, value in zip(traced + static, [*leaves, *fixed[1:]], strict=True):
+            object.__setattr__(part, name, value)
+        return part
+
+    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+    return cls
 
 
 def knobs(part: Any) -> dict[str, dict]:

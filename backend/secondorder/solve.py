@@ -3,7 +3,7 @@ r"""Symmetric linear algebra: solves that say when a matrix is singular, and eig
 Matrices of one and two weights go by closed forms, not LAPACK: under ``vmap`` that is up to eight times faster.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,9 +106,7 @@ def eigh_factored(R: Array) -> tuple[Array, Array]:
     return ν, Q / jnp.maximum(jnp.linalg.norm(Q, axis=0), jnp.finfo(R.dtype).tiny)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Dense:
+class Dense(NamedTuple):
     """A curvature matrix C written out, with the l2 term's Hessian beside it.
 
     C, its spectrum and its factor are the loss's (the Hessian's are J's); whatever is multiplied or solved with adds
