@@ -1,0 +1,228 @@
+"""The process that owns the device: ``python -m secondorder.server.worker CACHE``, started and replaced by the broker.
+
+Runs under way are generators of events. They take turns, an event or a few at a time, so that a short run is answered
+while a long one is under way; between two events come questions (probes, parameters), and what to cancel is looked at.
+Runs that somebody watches go before those that nobody does, and the lessons are compiled when there is nothing else.
+"""
+
+import contextlib
+import io
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+import orjson
+
+from secondorder import spec
+from secondorder.run import Event, configure, events, first_weights, parameters, probe
+from secondorder.server.wire import Kind, Message, read_command
+
+SLICE = 0.02  # seconds of one turn, if it has more than one event
+WARMED_EVENTS = 8  # of a lesson's run: enough for every program's first chunk
+POINT_PROBES = ("landscape", "quadratic-model", "damping-path", "spectrum")
+
+
+def encode(data: Any) -> bytes:
+    """JSON, NaN and infinities as null, numpy arrays as they are."""
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY, default=lambda array: np.asarray(array).tolist())
+
+
+def frame(event: Event, number: int) -> bytes:
+    """An event as it goes to every viewer; one numbered below 0 has no id and is not counted by who resumes."""
+    head = f"id: {number}\n" if number >= 0 else ""
+    return b"".join((f"{head}event: {event.kind}\ndata: ".encode(), encode(event.data), b"\n\n"))
+
+
+@dataclass
+class UnderWay:
+    """A run under way."""
+
+    job: int
+    events: Iterator[Event]
+    watched: bool = True
+    next_id: int = field(default=0)
+
+    def message(self, event: Event) -> Message:
+        if event.kind == "clock":
+            return Message(Kind.FRAME, self.job, frame(event, -1))
+        number, self.next_id = self.next_id, self.next_id + 1
+        if event.kind == "chunk":
+            last = event.data["first"] + len(event.data["columns"]["loss"]) - 1
+            return Message(Kind.FRAME, self.job, frame(event, number), number, event.data["lane"], last)
+        kind = Kind.END if event.kind == "end" else Kind.FRAME
+        return Message(kind, self.job, frame(event, number), number)
+
+
+def error(job: int, raised: Exception) -> Message:
+    """What went wrong, told to who asked; anything but a refusal is a bug, and its trace goes to the log."""
+    if isinstance(raised, spec.SpecError):
+        told = {"message": raised.message, "at": raised.at, "allowed": raised.allowed, "status": raised.status}
+    else:
+        traceback.print_exception(raised)
+        told = {"message": f"internal error ({type(raised).__name__})", "at": None, "allowed": None, "status": 500}
+    return Message(Kind.ERROR, job, encode(told))
+
+
+def answer(question: dict[str, Any]) -> bytes:
+    """The answer to a question: a probe as JSON, or a lane's parameters at a step as .npz."""
+    if question["do"] == "probe":
+        request = spec.parse_probe(question["body"], find=lambda _: spec.parse(question["spec"]))
+        lane, step = (request.lane, request.step) if request.spec else (None, None)
+        return encode({"name": request.name, "lane": lane, "step": step, "data": probe(request)})
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **parameters(spec.parse(question["spec"]), question["lane"], question["step"]))
+    return file.getvalue()
+
+
+def warming(lesson: dict[str, Any]) -> Iterator[None]:
+    """Compiles what a lesson needs, a piece at a time: its run's first chunks, and the probes that a page asks."""
+    # One step more is another run (a reader's own run of the lesson must not meet this one) of the same programs.
+    read = spec.parse(lesson | {"steps": spec.parse(lesson).steps + 1})
+    told = events(read)
+    for _, _event in zip(range(WARMED_EVENTS + 2 * len(read.lanes)), told, strict=False):
+        yield
+    told.close()  # type: ignore[attr-defined]
+    start = first_weights(read).tolist()
+    for name in POINT_PROBES:
+        body = {"problem": read.canonical()["problem"], "at": start, "probe": {"name": name}}
+        with contextlib.suppress(spec.SpecError):  # a probe that does not fit the lesson's problem
+            probe(spec.parse_probe(body))
+        yield
+
+
+class Worker:
+    def __init__(self, out: BinaryIO):
+        self.out = out
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.runs: deque[UnderWay] = deque()
+        self.questions: deque[dict[str, Any]] = deque()
+        self.lessons: deque[tuple[int, Iterator[None]]] = deque()
+        self.current = -1
+
+    def hear(self, pipe: BinaryIO) -> None:
+        """Reads commands until the other end is gone; then there is nobody to work for."""
+        while (heard := read_command(pipe)) is not None:
+            self.inbox.put(heard)
+        os._exit(0)
+
+    def say(self, message: Message) -> None:
+        self.out.write(message.encode())
+        self.out.flush()
+
+    def obey(self, command: dict[str, Any]) -> None:
+        job = command["job"]
+        match command["do"]:
+            case "run":
+                try:
+                    read = spec.parse(command["spec"])
+                except Exception as raised:
+                    self.say(error(job, raised))
+                    return
+                # The newest comes first: who moves a slider waits for it.
+                self.runs.appendleft(UnderWay(job, events(read), command["watched"]))
+            case "watched":
+                for under_way in self.runs:
+                    if under_way.job == job:
+                        under_way.watched = command["watched"]
+            case "cancel":
+                self.drop(job)
+                self.questions = deque(question for question in self.questions if question["job"] != job)
+                self.say(Message(Kind.DONE, job))
+            case "warm":
+                self.lessons.append((job, warming(command["spec"])))
+            case _:
+                self.questions.append(command)
+
+    def drop(self, job: int) -> None:
+        for under_way in list(self.runs):
+            if under_way.job == job:
+                self.runs.remove(under_way)
+                under_way.events.close()  # type: ignore[attr-defined]
+
+    def begin(self, job: int) -> None:
+        """Tells whose turn it is: should the device take the process down, the broker knows whom to blame."""
+        if job != self.current:
+            self.current = job
+            self.say(Message(Kind.TURN, job))
+
+    def turn(self) -> None:
+        """One turn of the run whose turn it is."""
+        under_way = next((candidate for candidate in self.runs if candidate.watched), self.runs[0])
+        self.runs.remove(under_way)
+        self.begin(under_way.job)
+        began = time.perf_counter()
+        try:
+            for event in under_way.events:
+                self.say(under_way.message(event))
+                if time.perf_counter() - began > SLICE or not self.inbox.empty() or event.kind == "end":
+                    break
+        except Exception as raised:
+            self.say(error(under_way.job, raised))
+            return
+        if event.kind != "end":
+            self.runs.append(under_way)
+
+    def reply(self) -> None:
+        question = self.questions.popleft()
+        self.begin(question["job"])
+        try:
+            self.say(Message(Kind.ANSWER, question["job"], answer(question)))
+        except Exception as raised:
+            self.say(error(question["job"], raised))
+
+    def warm(self) -> None:
+        job, pieces = self.lessons[0]
+        self.begin(job)
+        try:
+            next(pieces)
+        except StopIteration:
+            self.lessons.popleft()
+            self.say(Message(Kind.DONE, job))
+        except Exception as raised:
+            self.lessons.popleft()
+            self.say(error(job, raised))
+
+    def work(self) -> None:
+        while True:
+            busy = self.runs or self.questions or self.lessons
+            if not busy:
+                self.begin(0)
+            try:
+                while True:
+                    self.obey(self.inbox.get(block=not busy))
+                    busy = True
+            except queue.Empty:
+                pass
+            if self.questions:
+                self.reply()
+            elif self.runs:
+                self.turn()
+            elif self.lessons:
+                self.warm()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What a library prints must not get between the messages: standard output becomes the log.
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    worker = Worker(io.BufferedWriter(pipe, 2**16))
+    threading.Thread(target=worker.hear, args=(sys.stdin.buffer,), daemon=True).start()
+    configure(sys.argv[1])
+    jax.devices()
+    worker.say(Message(Kind.HELLO, 0))
+    worker.work()
+
+
+if __name__ == "__main__":
+    main()
