@@ -1,0 +1,26 @@
+// The catalogue and the worked examples, as a reader browses them.
+
+import { h, markup } from "./dom.js";
+
+/** @typedef {import("./types").Catalog} Catalog */
+/** @typedef {import("./types").Entry} Entry */
+
+/** @param {Catalog} catalog */
+export const lessonCards = (catalog) => h("ul", { class: "cards" },
+  [...catalog.lessons].sort((a, b) => a.order - b.order).map((lesson) => h("li", {},
+    h("a", { class: "card", href: `/lessons/${encodeURIComponent(lesson.name)}` }, h("strong", {}, lesson.title), h("span", {}, lesson.summary)))));
+
+/** @param {Entry} entry @param {string} link */
+const article = (entry, link) => h("li", {}, h("h4", {}, link ? h("a", { href: link }, entry.title) : entry.title),
+  h("div", { class: "equation" }, markup(entry.mathml)), h("p", {}, entry.about.replaceAll("``", "").split(/\n\s*\n/)[0]));
+
+/** @param {Catalog} catalog @param {HTMLElement} element */
+export function catalogue(catalog, element) {
+  const fit = (/** @type {import("./types").OptimizerEntry} */ o) => catalog.problems.find((p) => o.fits[p.name] === true)?.name ?? "";
+  const part = (/** @type {string} */ title, /** @type {HTMLElement[]} */ items) =>
+    h("details", { class: "part" }, h("summary", {}, h("h3", {}, `${title} (${items.length})`)), h("ul", { class: "entries" }, items));
+  element.append(
+    part("Problems", catalog.problems.map((p) => article(p, `/?problem=${p.name}`))),
+    part("Optimizers", catalog.optimizers.map((o) => article(o, `/?problem=${fit(o)}&optimizer=${o.name}`))),
+    part("Probes", catalog.probes.map((p) => article(p, ""))));
+}

@@ -1,0 +1,325 @@
+// The page's one state: the spec, the run that it denotes with every row that has come, and where the reader looks.
+// Controls, player, views and the URL talk through it and never to one another.
+
+import { Refusal } from "./stream.js";
+
+/** @typedef {import("./types").ApiError} ApiError */
+/** @typedef {import("./types").Axis} Axis */
+/** @typedef {import("./types").Catalog} Catalog */
+/** @typedef {import("./types").Lane} Lane */
+/** @typedef {import("./types").NamedPart} NamedPart */
+/** @typedef {import("./types").RunEvent} RunEvent */
+/** @typedef {import("./types").Session} Contract */
+/** @typedef {import("./types").SessionEvent} SessionEvent */
+/** @typedef {import("./types").Source} Source */
+/** @typedef {import("./types").Spec} Spec */
+/** @typedef {import("./types").State} State */
+/** @typedef {import("./types").StreamEvent} StreamEvent */
+/** @typedef {{controller: AbortController, began: number, shown: boolean, done: boolean}} Flight */
+
+/** While a control is dragged, a run under way may show this many milliseconds of itself before the next replaces it … */
+const SHOW = 120;
+/** … and one that has shown nothing is given up after as many. */
+const GIVE_UP = 1500;
+const REMEMBERED = 400; // answers to probes
+const PALETTE = 8; // lane colours in style.css; more lanes share a ramp
+
+/** @implements {Contract} */
+export class Session extends EventTarget {
+  /** @type {RunEvent | null} */
+  run = null;
+  /** @type {Lane[]} */
+  lanes = [];
+  finished = false;
+  /** What is wrong with the spec, if anything. @type {ApiError | null} */
+  error = null;
+  #source;
+  /** @type {Spec} */
+  #spec;
+  #step = 0;
+  #following = true; // whether the scrub stays at the end as rows come
+  #playing = false;
+  /** @type {Axis} */
+  #axis;
+  #selected;
+  /** @type {Flight | null} */
+  #flight = null;
+  #pending = false;
+  #timer = 0;
+  /** Announced, but without a row yet: what is drawn stays until there is one. @type {RunEvent | null} */
+  #announced = null;
+  #probes = new AbortController();
+  /** @type {Map<string, Promise<any>>} */
+  #answers = new Map();
+  /** @type {string[]} */
+  #colours = [];
+
+  /** @param {Catalog} catalog @param {Source} source @param {State} state */
+  constructor(catalog, source, state) {
+    super();
+    this.catalog = catalog;
+    this.#source = source;
+    this.#spec = state.spec;
+    this.#axis = state.axis;
+    this.#selected = state.lane;
+    this.#at(state.at);
+  }
+
+  get spec() { return this.#spec; }
+  get interactive() { return this.#source.interactive; }
+  get problem() {
+    const { name } = this.#spec.problem;
+    return this.catalog.problems.find((p) => p.name === name) ?? this.catalog.problems[0];
+  }
+  /** How many weights the present spec has, as far as is known. */
+  get dimension() {
+    const same = this.run && JSON.stringify(this.run.spec.problem.name) === JSON.stringify(this.#spec.problem.name);
+    return same && this.run ? this.run.dimension : this.problem.dimension;
+  }
+  get lastStep() { return Math.max(0, ...this.lanes.map((lane) => lane.length - 1)); }
+
+  get step() { return this.#step; }
+  set step(step) {
+    const last = this.lastStep;
+    this.#following = step >= last;
+    this.#scrub(Math.min(Math.max(step, 0), last));
+  }
+  /** Whether the scrub stays at the end as rows come. */
+  get following() { return this.#following; }
+
+  get playing() { return this.#playing; }
+  set playing(playing) {
+    if (playing === this.#playing) return;
+    this.#playing = playing;
+    this.emit({ kind: "scrub" });
+  }
+
+  get axis() { return this.#axis; }
+  set axis(axis) {
+    if (axis === this.#axis) return;
+    this.#axis = axis;
+    this.emit({ kind: "axis" });
+  }
+
+  get selected() { return this.#selected; }
+  set selected(lane) {
+    if (lane === this.#selected) return;
+    this.#selected = lane;
+    this.emit({ kind: "select" });
+  }
+
+  /** Tells everybody who listens to "session". @param {SessionEvent} event */
+  emit(event) {
+    if (event.kind === "theme") this.#colours = [];
+    this.dispatchEvent(new CustomEvent("session", { detail: event }));
+  }
+
+  /** @param {(event: SessionEvent) => void} on @param {{signal?: AbortSignal}} [options] */
+  listen(on, options) {
+    this.addEventListener("session", (event) => on(/** @type {CustomEvent<SessionEvent>} */ (event).detail), options);
+  }
+
+  // --- Runs -----------------------------------------------------------------------------------------------------
+
+  /** @param {Partial<Spec>} change @param {{live?: boolean}} [options] live: while something is dragged */
+  update(change, { live = false } = {}) {
+    const before = this.#spec.problem.name;
+    this.#spec = { ...this.#spec, ...change };
+    for (const key of /** @type {(keyof Spec)[]} */ (Object.keys(change))) {
+      if (change[key] === undefined) delete this.#spec[key];
+    }
+    if (this.#spec.problem.name !== before) this.#following = true;
+    this.playing = false;
+    this.emit({ kind: "spec", live });
+    if (this.interactive) this.start({ live });
+  }
+
+  /** Takes a whole state over, as when the reader goes back. @param {State} state */
+  load(state) {
+    this.#spec = state.spec;
+    this.#selected = state.lane;
+    this.#at(state.at);
+    this.playing = false;
+    this.axis = state.axis;
+    this.emit({ kind: "spec", live: false });
+    this.start();
+  }
+
+  /** @param {number | null} at */
+  #at(at) {
+    this.#following = at === null;
+    if (at !== null) this.#step = at;
+  }
+
+  /** Begins the run of the present spec; one under way is given up. @param {{live?: boolean}} [options] */
+  start({ live = false } = {}) {
+    const flight = this.#flight;
+    if (live && flight && !flight.done) {
+      // Giving up every run that a pointer overtakes would show none: let the one under way show itself first.
+      this.#pending = true;
+      this.#whenDue(flight);
+      return;
+    }
+    flight?.controller.abort();
+    clearTimeout(this.#timer);
+    this.#pending = false;
+    this.#announced = null;
+    this.#flight = { controller: new AbortController(), began: performance.now(), shown: false, done: false };
+    this.#follow(this.#flight);
+  }
+
+  /** Starts the pending run when the one under way has had its time. @param {Flight} flight */
+  #whenDue(flight) {
+    if (!this.#pending || flight !== this.#flight) return;
+    clearTimeout(this.#timer);
+    const left = flight.began + (flight.shown ? SHOW : GIVE_UP) - performance.now();
+    if (flight.done || left <= 0) this.start();
+    else this.#timer = window.setTimeout(() => this.#whenDue(flight), left);
+  }
+
+  /** @param {Flight} flight */
+  async #follow(flight) {
+    try {
+      for await (const event of this.#source.run(this.#spec, flight.controller.signal)) {
+        if (flight !== this.#flight) return;
+        this.#take(event, flight);
+      }
+    } catch (error) {
+      if (flight !== this.#flight || flight.controller.signal.aborted) return;
+      this.#fail(error);
+    } finally {
+      flight.done = true;
+      this.#whenDue(flight);
+    }
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.error = error instanceof Refusal ? error.error
+      : { message: error instanceof Error ? error.message : String(error), at: null, allowed: null };
+    this.emit({ kind: "error", error: this.error });
+  }
+
+  /** @param {StreamEvent | {kind: "status", message: string | null}} event @param {Flight} flight */
+  #take(event, flight) {
+    if (event.kind === "status") return this.emit(event);
+    if (event.kind === "run") {
+      this.#announced = event.data;
+      return;
+    }
+    if (this.#announced) this.#adopt(this.#announced);
+    if (!flight.shown) {
+      flight.shown = true;
+      this.#whenDue(flight);
+    }
+    const lane = event.kind === "end" ? null : this.lanes[event.data.lane];
+    if (event.kind === "chunk" && lane) append(lane, event.data);
+    else if (event.kind === "probe") lane?.probes.push(event.data);
+    else if (event.kind === "clock") lane?.clock.push(event.data);
+    else if (event.kind === "end") {
+      for (const end of event.data.lanes) if (this.lanes[end.lane]) this.lanes[end.lane].end = end;
+      this.finished = true;
+    }
+    this.emit(event);
+    this.#keepUp();
+  }
+
+  /** The new run takes the place of the one that is drawn. @param {RunEvent} run */
+  #adopt(run) {
+    this.#announced = null;
+    this.#probes.abort();
+    this.#probes = new AbortController();
+    this.run = run;
+    this.finished = false;
+    this.lanes = run.lanes.map((lane, index) =>
+      ({ ...lane, index, columns: {}, w: null, length: 0, clock: [], end: null, probes: [] }));
+    if (this.error) {
+      this.error = null;
+      this.emit({ kind: "error", error: null });
+    }
+    if (this.#selected >= this.lanes.length) this.selected = 0;
+    this.emit({ kind: "run", data: run });
+  }
+
+  /** Keeps the scrub at the end, or within what there is. Before a run's end the last one's length stands: the scrub
+   * does not jump to the start and back at every move of a slider. */
+  #keepUp() {
+    const last = this.lastStep;
+    if (this.finished ? this.#following || this.#step > last : this.#following && !this.#playing && last > this.#step) {
+      this.#scrub(last);
+    }
+  }
+
+  /** @param {number} step */
+  #scrub(step) {
+    if (step === this.#step) return;
+    this.#step = step;
+    this.emit({ kind: "scrub" });
+  }
+
+  // --- Probes ---------------------------------------------------------------------------------------------------
+
+  /** @param {NamedPart} probe @param {{lane: number, step: number}} [at] */
+  async probe(probe, at = { lane: this.#selected, step: Math.round(this.#step) }) {
+    if (!this.run) throw new Error("There is no run to ask yet.");
+    return this.#ask({ run: this.run.id, ...at, probe }, this.#probes.signal);
+  }
+
+  /** @param {NamedPart} probe @param {number[]} w */
+  async probeAt(probe, w) {
+    const { problem, seed } = this.#spec;
+    return this.#ask({ problem, at: w, probe, ...(seed !== undefined && { seed }) }, new AbortController().signal);
+  }
+
+  /** @param {object} body @param {AbortSignal} signal */
+  #ask(body, signal) {
+    const key = JSON.stringify(body);
+    const known = this.#answers.get(key);
+    this.#answers.delete(key);
+    const answer = known ?? this.#source.probe(body, signal).then((told) => told.data);
+    this.#answers.set(key, answer); // at the end again: the oldest in use is the first to go
+    if (!known) answer.catch(() => this.#answers.delete(key));
+    for (const oldest of this.#answers.keys()) {
+      if (this.#answers.size <= REMEMBERED) break;
+      this.#answers.delete(oldest);
+    }
+    return answer;
+  }
+
+  // --- Looks ----------------------------------------------------------------------------------------------------
+
+  /** @param {number} lane */
+  colour(lane) {
+    if (this.lanes.length > PALETTE) {
+      // From dark violet to light orange: told apart by lightness alone, too.
+      const style = getComputedStyle(document.documentElement), t = lane / (this.lanes.length - 1);
+      const [low, high] = ["--ramp-low", "--ramp-high"].map((name) => parseFloat(style.getPropertyValue(name)) || 40);
+      return `hsl(${Math.round(265 - 240 * t)}, 68%, ${(low + (high - low) * t).toFixed(1)}%)`;
+    }
+    if (!this.#colours.length) {
+      const style = getComputedStyle(document.documentElement);
+      this.#colours = Array.from({ length: PALETTE }, (_, i) => style.getPropertyValue(`--lane-${i}`).trim() || "#1f6fb2");
+    }
+    return this.#colours[lane % PALETTE];
+  }
+}
+
+/** Rows of a chunk at the end of a lane's columns; a column that begins late is null before.
+ * @param {Lane} lane @param {import("./types").ChunkEvent} chunk */
+function append(lane, { first, columns }) {
+  const before = lane.length;
+  let rows = 0;
+  for (const [name, values] of Object.entries(columns)) {
+    const fresh = values.slice(Math.max(0, before - first));
+    rows = Math.max(rows, fresh.length);
+    if (name === "w") {
+      lane.w ??= [];
+      for (const w of /** @type {number[][]} */ (fresh)) lane.w.push(w);
+      continue;
+    }
+    const column = (lane.columns[name] ??= []);
+    while (column.length < before) column.push(null);
+    for (const value of /** @type {(number | null)[]} */ (fresh)) column.push(value);
+  }
+  lane.length = before + rows;
+}

@@ -1,0 +1,233 @@
+// The shapes that the page's modules hand to one another. The server's side of them is backend/secondorder/spec.py.
+
+export type Column = (number | null)[];
+
+export interface Schema {
+  type: string;
+  default?: any;
+  minimum?: number;
+  maximum?: number;
+  enum?: any[];
+  items?: Schema;
+  minItems?: number;
+  maxItems?: number;
+  uniqueItems?: boolean;
+  title?: string;
+  description?: string;
+  symbol?: string;
+  scale?: "linear" | "log";
+}
+
+export interface Entry {
+  name: string;
+  title: string;
+  equation: string;
+  mathml: string;
+  about: string;
+  knobs: { properties: Record<string, Schema> };
+  options: { properties: Record<string, Schema> };
+}
+
+export interface ProblemEntry extends Entry {
+  kind: "toy" | "data" | "network";
+  dimension: number;
+  window: [[number, number], [number, number]] | null;
+  start: number[] | null;
+  steps: number;
+  rate: number;
+  weights: string[];
+  /** Knobs whose default on this problem is not the optimizer's own, by optimizer. A rate without default is `rate`. */
+  defaults: Record<string, Record<string, number>>;
+}
+
+export interface OptimizerEntry extends Entry {
+  fits: Record<string, true | string>;
+}
+
+export interface ProbeEntry extends Entry {
+  fits: Record<string, true | string>;
+}
+
+export interface LessonEntry {
+  name: string;
+  title: string;
+  summary: string;
+  order: number;
+}
+
+export interface Catalog {
+  version: string;
+  problems: ProblemEntry[];
+  optimizers: OptimizerEntry[];
+  probes: ProbeEntry[];
+  lessons: LessonEntry[];
+}
+
+/** A lesson as GET /api/lessons/{name} tells it; `controls` are places in the spec such as "optimizers[0].damping". */
+export interface Lesson {
+  name: string;
+  title: string;
+  summary: string;
+  spec: Spec;
+  views: string[];
+  controls: string[];
+  html: string;
+}
+
+export interface NamedPart {
+  name: string;
+  [knobOrOption: string]: any;
+}
+
+export interface Spec {
+  problem: NamedPart;
+  optimizers: NamedPart[];
+  start?: number[];
+  seed?: number;
+  steps?: number;
+  tolerance?: number;
+  probes?: NamedPart[];
+}
+
+export type Axis = "steps" | "passes" | "seconds";
+
+/** Everything that the page's URL says. */
+export interface State {
+  spec: Spec;
+  /** Names of the views shown; null: every one that can be. */
+  views: string[] | null;
+  axis: Axis;
+  /** The scrubbed step; null: the end. */
+  at: number | null;
+  lane: number;
+  /** What an embed leaves out: "player", "legend", "link". */
+  hide: string[];
+}
+
+export interface LaneName {
+  optimizer: string;
+  label: string;
+  knobs: Record<string, number>;
+}
+
+/** A lane with every row that has arrived: columns[c][k] is column c at step k. */
+export interface Lane extends LaneName {
+  index: number;
+  columns: Record<string, Column>;
+  w: number[][] | null;
+  length: number;
+  clock: { step: number; seconds: number }[];
+  end: LaneEnd | null;
+  probes: ProbeEvent[];
+}
+
+export interface LaneEnd {
+  lane: number;
+  status: "converged" | "diverged" | "stopped" | "budget" | "cancelled" | "failed";
+  step: number;
+  reason: string;
+}
+
+export interface RunEvent {
+  id: string;
+  spec: Spec;
+  lanes: LaneName[];
+  dimension: number;
+  columns: string[];
+}
+
+export interface ChunkEvent {
+  lane: number;
+  first: number;
+  columns: Record<string, Column> & { w?: number[][] };
+}
+
+export interface ProbeEvent {
+  lane: number;
+  step: number;
+  name: string;
+  data: any;
+}
+
+export interface EndEvent {
+  lanes: LaneEnd[];
+}
+
+export interface ClockEvent {
+  lane: number;
+  step: number;
+  seconds: number;
+}
+
+/** What a stream yields, and what the session passes on to views (with kinds of its own added). */
+export type StreamEvent =
+  | { kind: "run"; data: RunEvent }
+  | { kind: "chunk"; data: ChunkEvent }
+  | { kind: "probe"; data: ProbeEvent }
+  | { kind: "clock"; data: ClockEvent }
+  | { kind: "end"; data: EndEvent };
+
+export type SessionEvent =
+  | StreamEvent
+  | { kind: "spec"; live: boolean } // the spec changed (controls, URL): a new run is about to start; live: while dragging
+  | { kind: "scrub" } // session.step or session.playing changed
+  | { kind: "axis" } // session.axis changed
+  | { kind: "select" } // session.selected (lane index) changed
+  | { kind: "theme" } // light <-> dark
+  | { kind: "error"; error: ApiError | null } // what is wrong with the spec; null: nothing any more
+  | { kind: "status"; message: string | null }; // the connection's state, where it is worth a word
+
+/** Where runs and answers to probes come from: the server, or a recording. */
+export interface Source {
+  interactive: boolean;
+  run(spec: Spec, signal: AbortSignal): AsyncIterable<StreamEvent | { kind: "status"; message: string | null }>;
+  probe(body: object, signal: AbortSignal): Promise<any>;
+}
+
+export interface ApiError {
+  message: string;
+  at: string | null;
+  allowed: any;
+}
+
+/** The page's one state; see session.js. */
+export interface Session extends EventTarget {
+  readonly catalog: Catalog;
+  readonly spec: Spec;
+  readonly problem: ProblemEntry;
+  readonly run: RunEvent | null;
+  readonly lanes: Lane[];
+  readonly finished: boolean;
+  /** The longest lane's last step so far. */
+  readonly lastStep: number;
+  /** Scrubbed step; may be fractional while playing (views interpolate positions, round for probes). */
+  step: number;
+  playing: boolean;
+  axis: Axis;
+  /** Index of the lane whose iterate the linked probes describe. */
+  selected: number;
+  readonly interactive: boolean; // false in a recording: no server to ask
+  /** Replaces parts of the spec and starts the run; the newest call wins, an older run under way is aborted. */
+  update(change: Partial<Spec>, options?: { live?: boolean }): void;
+  /** Asks a probe at a lane's step of the present run (cached; aborted with the run). */
+  probe(probe: NamedPart, at?: { lane: number; step: number }): Promise<any>;
+  /** Asks a probe at given weights of the present problem. */
+  probeAt(probe: NamedPart, w: number[]): Promise<any>;
+  /** Colour of a lane, a CSS colour that reads on the present theme. */
+  colour(lane: number): string;
+}
+
+export interface View {
+  on(event: SessionEvent): void;
+}
+
+export interface Mount {
+  (context: { element: HTMLElement; session: Session; signal: AbortSignal }): View;
+}
+
+export interface ViewModule {
+  name: string;
+  title: string;
+  wants(session: Session): true | string;
+  mount: Mount;
+}

@@ -1,0 +1,56 @@
+"""`python -m tests.benchmarks [NAME…]`: measures how fast Second Order is and prints a Markdown table.
+
+Every file of this folder with a function `rows` is a benchmark; without names all of them run. Nothing here passes or
+fails: seconds depend on the machine, which is described above the table.
+"""
+
+import os
+
+# Before anything imports JAX: what the server's worker does for itself.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import importlib
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+from tests.benchmarks.measure import Row
+
+
+def found() -> dict[str, ModuleType]:
+    """The benchmarks of this folder by name."""
+    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    modules = {file.stem.replace("_", "-"): importlib.import_module(f"tests.benchmarks.{file.stem}") for file in files}
+    return {name: module for name, module in modules.items() if hasattr(module, "rows")}
+
+
+def machine() -> str:
+    """One line: processor, cores, Python and the libraries that the figures depend on."""
+    told = Path("/proc/cpuinfo")
+    models = [line.partition(":")[2].strip() for line in told.read_text().splitlines() if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or platform.machine()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpy", "fastapi", "plotly"))
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {libraries}"
+
+
+def main() -> None:
+    benchmarks = found()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(benchmarks)} (default: all)")
+    names = parser.parse_args().names or list(benchmarks)
+    if unknown := set(names) - set(benchmarks):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(benchmarks)}")
+
+    print(f"{machine()}\n")
+    print("| what | target | median (p95) | notes |\n| --- | --- | --- | --- |", flush=True)
+    for name in names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        for row in benchmarks[name].rows():
+            print(f"| {' | '.join(Row(*row))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""The figures, on the real page against the real server: what is drawn is what the API says.
+
+Drawn data are read where every reader can read them: in each figure's data table.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+ROSENBROCK = "/?problem=rosenbrock&optimizer=newton&optimizer=damped-newton:damping=0.1&steps=30&at=3"
+SADDLE = "/?problem=saddle&start=1.2,0.3&optimizer=newton&steps=6"
+
+
+def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What ``check`` gives as soon as it no longer fails."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def opened(page: Page, address: str, view: str) -> Locator:
+    """A figure, in sight and with its data table open."""
+    page.goto(address)
+    figure = page.locator(f"[data-view={view}]")
+    figure.scroll_into_view_if_needed()
+    figure.locator("summary", has_text="Data table").click()
+    return figure
+
+
+def table(figure: Locator) -> list[list[str]]:
+    return figure.locator(".plot-table tbody").evaluate(
+        "body => [...body.rows].map(r => [...r.cells].map(c => c.innerText))"
+    )
+
+
+def paths(figure: Locator) -> dict[str, list[list[float]]]:
+    """Each lane's drawn points (w0, w1), by its label."""
+    found: dict[str, list[list[float]]] = {}
+    for label, step, *numbers in table(figure):
+        if ":" in label:
+            continue  # the quadratic model's own rows
+        assert len(found.setdefault(label, [])) == int(step)
+        found[label].append([float(number) for number in numbers[:2]])
+    return found
+
+
+def begins(figure: Locator, start: list[float]) -> None:
+    drawn = paths(figure)
+    assert drawn
+    assert all(points[0] == pytest.approx(start, abs=2e-3) for points in drawn.values())
+
+
+def start_of(handle: Locator) -> list[float]:
+    told = handle.get_attribute("aria-valuetext") or ""
+    start = [float(part.partition("=")[2].replace("−", "-")) for part in told.split(",")]
+    assert start != [-1.2, 1]
+    return start
+
+
+def asked(page: Page, server: str, spec: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """The same from the API: a run of this spec."""
+    run = page.request.post(f"{server}/api/runs", data=spec).json()
+    page.request.get(f"{server}{run['events']}").body()  # a finished run's whole stream
+    rows = page.request.get(f"{server}/api/runs/{run['id']}/data.json").json()
+    labels = [lane["label"] for lane in run["lanes"]]
+    return {label: [[r["w0"], r["w1"]] for r in rows if r["lane"] == lane] for lane, label in enumerate(labels)}
+
+
+def start_in_address(page: Page) -> list[float]:
+    told = parse_qs(urlparse(page.url).query).get("start")
+    assert told, page.url
+    return [float(number) for number in told[0].split(",")]
+
+
+def rosenbrock(start: list[float]) -> dict[str, Any]:
+    optimizers = [{"name": "newton"}, {"name": "damped-newton", "damping": 0.1}]
+    return {"problem": {"name": "rosenbrock"}, "start": start, "optimizers": optimizers, "steps": 30}
+
+
+def drawn_from(page: Page, server: str, figure: Locator, before: list[float]) -> list[float]:
+    """Waits until the drawn paths are the API's for the start that the address says, one other than before."""
+
+    def check() -> list[float]:
+        start = start_in_address(page)
+        assert start != before
+        drawn = paths(figure)
+        assert drawn == asked(page, server, rosenbrock(start))
+        return start
+
+    return eventually(check)
+
+
+def test_dragging_the_start_draws_what_the_api_says(page: Page, server: str, screenshots: Any) -> None:
+    figure = opened(page, server + ROSENBROCK, "landscape")
+    handle = figure.get_by_role("slider", name="Start point")
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    eventually(lambda: begins(figure, [-1.2, 1]))
+    box = handle.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 130, y + 40, steps=25)
+    # While it is held the paths follow already.
+    eventually(lambda: begins(figure, start_of(handle)))
+    page.mouse.up()
+    start = drawn_from(page, server, figure, [-1.2, 1])
+    assert start[0] > -1.2
+    assert start[1] < 1
+    page.screenshot(path=screenshots / "landscape-dragged.png")
+
+
+def test_arrow_keys_move_the_start(page: Page, server: str) -> None:
+    figure = opened(page, server + ROSENBROCK, "landscape")
+    handle = figure.get_by_role("slider", name="Start point")
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    near = drawn_from(page, server, figure, [-1.2, 1])
+    assert near[1] == 1
+    page.keyboard.press("Shift+ArrowRight")
+    far = drawn_from(page, server, figure, near)
+    assert far[0] - near[0] == pytest.approx(10 * (near[0] + 1.2), rel=0.05)
+
+
+def test_scrubbing_moves_the_quadratic_model(page: Page, server: str) -> None:
+    figure = opened(page, server + ROSENBROCK, "landscape")
+    run = page.request.post(f"{server}/api/runs", data=rosenbrock([-1.2, 1])).json()
+
+    def told(step: int) -> None:
+        probe = {"run": run["id"], "lane": 0, "step": step, "probe": {"name": "quadratic-model"}}
+        model = page.request.post(f"{server}/api/probes", data=probe).json()["data"]
+        (row,) = [row for row in table(figure) if row[0].startswith("Newton: the model")]
+        assert row[1] == str(step)
+        assert [float(number) for number in row[2:4]] == pytest.approx(model["minimizer"], rel=1e-9)
+
+    eventually(lambda: told(3))
+    page.get_by_role("slider", name="Step", exact=True).fill("1")
+    eventually(lambda: told(1))
+
+
+def test_an_unbounded_model_is_said(page: Page, server: str) -> None:
+    figure = opened(page, server + SADDLE + "&at=0", "landscape")
+    expect(figure).to_contain_text("unbounded below")
+    expect(figure).to_contain_text("Lowest eigenvalue −0.73")  # 3y² − 1 at y = 0.3
+
+
+def test_a_diverging_lane_leaves_the_picture(page: Page, server: str) -> None:
+    figure = opened(page, server + "/?problem=logistic-cost&start=3,2.5&optimizer=newton&steps=20", "landscape")
+    expect(figure).to_contain_text("Newton leaves the picture at step")
+    expect(figure.get_by_role("slider", name="Start point")).to_be_visible()
+
+
+def test_spectrum_is_the_apis(page: Page, server: str) -> None:
+    address = "/?problem=regression-network&optimizer=gauss-newton&steps=4&at=2&views=spectrum"
+    figure = opened(page, server + address, "spectrum")
+    spec = {"problem": {"name": "regression-network"}, "optimizers": [{"name": "gauss-newton"}], "steps": 4}
+    run = page.request.post(f"{server}/api/runs", data=spec).json()
+
+    def check(matrix: str) -> None:
+        probe = {"run": run["id"], "lane": 0, "step": 2, "probe": {"name": "spectrum", "matrix": matrix}}
+        data = page.request.post(f"{server}/api/probes", data=probe).json()["data"]
+        rows = table(figure)
+        assert len(rows) == 321
+        assert [float(row[1]) for row in rows] == data["eigenvalues"][::-1]
+        assert [float(row[2]) for row in rows] == data["gradient"][::-1]
+
+    eventually(lambda: check("hessian"))
+    figure.get_by_label("Matrix").select_option("gauss-newton")
+    eventually(lambda: check("gauss-newton"))
+
+
+@pytest.mark.console("status of 422")
+def test_a_matrix_that_does_not_apply_is_said(page: Page, server: str) -> None:
+    page.goto(server + SADDLE + "&views=spectrum")
+    figure = page.locator("[data-view=spectrum]")
+    figure.get_by_label("Matrix").select_option("fisher")
+    expect(figure.get_by_role("status")).not_to_be_empty()
+
+
+def test_side_by_side_has_a_panel_a_lane(page: Page, server: str, screenshots: Any) -> None:
+    dampings = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300]
+    sweep = ",".join(map(str, dampings))
+    address = f"/?problem=logistic-cost&start=3,2&optimizer=damped-newton:damping={sweep}&views=multiples"
+    figure = opened(page, server + address, "multiples")
+    expect(figure.locator(".multiple")).to_have_count(9)
+    eventually(lambda: ten_rows(figure))
+    first = figure.locator(".multiple").first
+    expect(first).to_contain_text("η = 0.01")
+    expect(first).to_contain_text("steps")
+    page.screenshot(path=screenshots / "multiples.png")
+    figure.get_by_role("button", name="Later lanes").click()
+    expect(figure.locator(".multiple")).to_have_count(1)
+    expect(figure.locator(".multiple")).to_contain_text("η = 300")
+
+
+def ten_rows(figure: Locator) -> None:
+    assert len(table(figure)) == 10
+
+
+def test_the_curves_cursor_scrubs(page: Page, server: str) -> None:
+    figure = opened(page, server + ROSENBROCK + "&views=curves", "curves")
+    expect(figure).to_contain_text("Newton, step 3")
+    plot = figure.locator(".plot-overlay").bounding_box()
+    assert plot
+    page.mouse.click(plot["x"] + 1, plot["y"] + plot["height"] / 2)
+    expect(figure).to_contain_text("Newton, step 0: loss J = 24.2")
+    figure.get_by_label("Show").select_option("gradient_norm")
+    expect(figure).to_contain_text("step 0: gradient norm ‖∇J‖ = 232.9")
+
+
+def test_scrolling_over_a_figure_scrolls_the_page(page: Page, server: str) -> None:
+    page.goto(server + ROSENBROCK)
+    plot = page.locator("[data-view=landscape] .plot-overlay")
+    expect(plot).to_be_visible()
+    plot.scroll_into_view_if_needed()
+    plot.hover(position={"x": 300, "y": 40}, force=True)
+    before = page.evaluate("scrollY")
+    page.mouse.wheel(0, 150)
+    page.wait_for_function("before => scrollY > before", arg=before)
+
+
+@pytest.mark.parametrize("hessian", [[[2, 0.5], [0.5, 1]], [[2, 1], [1, -3]], [[1, 2], [2, 4]], [[-2, 0], [0, -1]]])
+def test_level_sets_of_the_model_are_exact(page: Page, server: str, hessian: list[list[float]]) -> None:
+    """On every drawn point J + gᵀd + ½dᵀHd is the level: ellipses, hyperbolas and parabolas alike."""
+    page.goto(server + SADDLE)
+    model = {"at": [0.3, -0.2], "loss": 1.5, "gradient": [0.7, -1.1], "hessian": hessian}
+    sets = page.evaluate(
+        """async (model) => (await import("/static/geometry.js")).levelSets(model, [[-3, 3], [-3, 3]])""", model
+    )
+    assert sum(s["through"] for s in sets) == 1
+    points = [(s["level"], p) for s in sets for line in s["lines"] for p in line]
+    assert len(points) > 200
+    for level, (x, y) in points:
+        d = (x - 0.3, y + 0.2)
+        curved = sum(d[i] * hessian[i][j] * d[j] for i in range(2) for j in range(2)) / 2
+        assert 1.5 + 0.7 * d[0] - 1.1 * d[1] + curved == pytest.approx(level, rel=1e-9, abs=1e-9)
+
+
+def test_leaving_takes_everything_away(page: Page, server: str) -> None:
+    page.goto(server + ROSENBROCK)
+    figure = page.locator("[data-view=curves]")
+    expect(figure.locator(".plot-overlay")).to_be_visible()
+    page.get_by_role("checkbox", name="Curves").uncheck()
+    expect(figure).to_have_count(0)
+    page.get_by_role("checkbox", name="Curves").check()
+    expect(figure.locator(".plot-overlay")).to_be_visible()

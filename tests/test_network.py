@@ -1,0 +1,58 @@
+"""Fully connected networks against loops, and the flat vector's order."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from secondorder import network
+
+WIDTHS = (3, 5, 4, 2)
+W = np.random.default_rng(0).standard_normal(network.dimension(WIDTHS))
+
+
+def test_the_number_of_weights():
+    assert network.dimension(WIDTHS) == 5 * 4 + 4 * 6 + 2 * 5
+    assert network.dimension((1, 16, 16, 1)) == 321
+    assert network.sizes(WIDTHS) == [(5, 4), (4, 6), (2, 5)]
+
+
+def test_layers_stand_one_after_another_row_by_row_with_the_bias_last():
+    first, second, third = network.layers(W, WIDTHS)
+    np.testing.assert_array_equal(first, [W[4 * i : 4 * i + 4] for i in range(5)])
+    np.testing.assert_array_equal(np.concatenate([part.ravel() for part in (first, second, third)]), W)
+    named = network.parameters(W, WIDTHS)
+    assert list(named) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    np.testing.assert_array_equal(named["b1"], W[3:20:4])
+    np.testing.assert_array_equal(np.column_stack([named["W3"], named["b3"]]).ravel(), W[-10:])
+
+
+def test_outputs_are_those_of_a_loop_over_units():
+    X = np.random.default_rng(1).standard_normal((6, 3))
+    named = network.parameters(W, WIDTHS)
+    expected = []
+    for x in X:
+        a = x
+        for layer in (1, 2, 3):
+            s = [sum(weight * unit for weight, unit in zip(row, a, strict=True)) + b
+                 for row, b in zip(named[f"W{layer}"], named[f"b{layer}"], strict=True)]  # fmt: skip
+            a = np.tanh(s) if layer < 3 else np.array(s)
+        expected.append(a)
+    np.testing.assert_allclose(network.forward(jnp.asarray(W), jnp.asarray(X), WIDTHS), expected, rtol=1e-13)
+
+
+def test_initial_weights_are_normal_with_variance_one_over_the_fan_in_and_biases_zero():
+    widths = (100, 200, 50, 10)
+    named = network.parameters(network.initial(widths, 3, "float64"), widths)
+    for layer, (fan_in, out) in enumerate([(100, 200), (200, 50), (50, 10)], start=1):
+        scaled = named[f"W{layer}"].ravel() * np.sqrt(fan_in)
+        n = fan_in * out
+        assert abs(scaled.mean()) < 4 / np.sqrt(n)
+        assert abs(scaled.var() - 1) < 4 * np.sqrt(2 / n)
+        assert abs(np.mean(scaled**4) - 3) < 4 * np.sqrt(96 / n)
+        assert np.all(named[f"b{layer}"] == 0)
+
+
+def test_initial_weights_follow_from_the_seed_alone():
+    first, again, other = (network.initial(WIDTHS, seed, "float32") for seed in (0, 0, 1))
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, again)
+    assert np.all((first != other) | (first == 0))
