@@ -68,7 +68,8 @@ def test_the_structures_of_different_classes_differ():
     """jit finds a compiled program by structure: two equal ones, and one problem is answered with another's program."""
 
     def same_fields(name):
-        return register(type(name, (Problem,), {"l2": knob(1.0, "l", 0.0, 1.0, "l2"), "__annotations__": {"l2": float}}))
+        fields = {"l2": knob(1.0, "l", 0.0, 1.0, "l2"), "__annotations__": {"l2": float}}
+        return register(type(name, (Problem,), fields))
 
     first, second = same_fields("First"), same_fields("Second")
     assert jax.tree.structure(first()) != jax.tree.structure(second())

@@ -184,7 +184,8 @@ def test_a_curvature_multiplies_and_solves_with_its_l2_term_but_has_the_spectrum
     R = RNG.standard_normal((8, 4))
     l2, v, η = np.array([0.5, 0.5, 0.5, 0.0]), RNG.standard_normal(4), 0.3
     whole = R.T @ R + np.diag(l2)
-    for C in (Dense(jnp.asarray(R.T @ R), jnp.asarray(l2)), Dense(jnp.asarray(R.T @ R), jnp.asarray(l2), jnp.asarray(R))):
+    for factor in (None, jnp.asarray(R)):
+        C = Dense(jnp.asarray(R.T @ R), jnp.asarray(l2), factor)
         np.testing.assert_allclose(C.multiply(v), whole @ v, rtol=1e-12)
         for damping, matrix in ((0.0, whole), (η, whole + η * np.eye(4))):
             x, singular = C.solve(v, damping)

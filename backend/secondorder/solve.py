@@ -55,7 +55,9 @@ def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
     n = C.shape[0]
     if n <= 2:
         x, singular = solve(C, v)
-        return x, singular | (jnp.min(eigenvalues(C)) <= 0)
+        a, b, d = C[0, 0], C[0, -1], C[-1, -1]
+        definite = (a > 0) & (d - b / a * b > 0) if n == 2 else a > 0
+        return x, singular | ~definite
     diagonal = jnp.diagonal(C)
     scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
     L = jnp.linalg.cholesky(scale[:, None] * C * scale)

@@ -64,5 +64,5 @@ def rest(page: Page) -> None:
 
 
 def until(page: Page, condition: str) -> None:
-    """Waits in the page (Playwright's own wait_for_function evaluates strings there, which the page's policy forbids)."""
+    """Waits in the page (Playwright's wait_for_function would evaluate a string, which the page's policy forbids)."""
     page.evaluate(f"async () => {{ while (!({condition})) await new Promise((resolve) => setTimeout(resolve, 5)); }}")
