@@ -34,6 +34,23 @@ export function themeButton() {
   return button;
 }
 
+/** On a narrow screen the controls lie below the figures: this button lifts them over the lower part of the screen, so that
+ * what they change stays in sight. @param {HTMLElement} panel @param {AbortSignal} signal */
+export function liftButton(panel, signal) {
+  const button = h("button", { type: "button", class: "button lift", "aria-expanded": "false", "aria-controls": panel.id }, "Controls");
+  /** @param {boolean} open */
+  const lift = (open) => {
+    panel.classList.toggle("lifted", open);
+    button.setAttribute("aria-expanded", String(open));
+    (open ? panel : button).focus({ preventScroll: true });
+  };
+  button.addEventListener("click", () => lift(!panel.classList.contains("lifted")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && panel.classList.contains("lifted")) lift(false);
+  }, { signal });
+  return button;
+}
+
 /** Tells a session when light turns to dark or back. @param {Session} session @param {AbortSignal} signal */
 export function watchTheme(session, signal) {
   const watch = new MutationObserver(() => session.emit({ kind: "theme" }));

@@ -2,7 +2,8 @@
 // catalog; nothing here knows a problem or an optimizer by name.
 
 import { defaultOf, lanesOf, named, unfit, withProblem } from "./catalog.js";
-import { h, icon, markup, unique } from "./dom.js";
+import { equation, prose } from "./catalogue.js";
+import { h, icon, unique } from "./dom.js";
 import { knobField, numberField, optionField, startField } from "./fields.js";
 
 /** @typedef {import("./fields.js").Field} Field */
@@ -18,23 +19,6 @@ const RUN_FIELDS = {
   seed: { type: "integer", minimum: 0, maximum: 2 ** 32 - 1, title: "seed" },
   tolerance: { type: "number", minimum: 0, maximum: 1e6, title: "tolerance of the gradient norm (0: never stop)" },
 };
-
-/** Prose from a docstring: ``code`` between double backquotes. @param {string} text */
-const prose = (text) => text.split(/\n\s*\n/).map((paragraph) => h("p", {},
-  ...paragraph.split(/``([^`]+)``/).map((piece, i) => (i % 2 ? h("code", {}, piece) : piece))));
-
-/** An equation, made smaller where it would not fit its column. @param {Entry} entry */
-function equation(entry) {
-  const box = h("div", { class: "equation" }, markup(entry.mathml));
-  const fit = new ResizeObserver(() => {
-    if (!box.isConnected || !box.clientWidth) return;
-    box.style.fontSize = "";
-    const share = box.clientWidth / box.scrollWidth;
-    if (share < 1) box.style.fontSize = `${Math.max(share * 0.98, 0.55)}em`;
-  });
-  fit.observe(box);
-  return box;
-}
 
 /** @param {{element: HTMLElement, session: Session, signal: AbortSignal, only?: string[] | null, notify?: (changes: string[]) => void}} options
  *   only: the places that a lesson lets the reader change */
@@ -143,8 +127,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
     const swatches = h("span", { class: "swatches", "aria-hidden": "true" });
     chips.push({ swatches, index });
     if (only) {
-      const many = only.filter((path) => path.startsWith("optimizers[")).map((path) => path.split(".")[0]);
-      const heading = new Set(many).size > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, entry.title);
+      const heading = session.spec.optimizers.length > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, entry.title);
       return [heading, ...knobs, ...options].filter((node) => node !== false);
     }
     const remove = h("button", { type: "button", class: "icon-button", "aria-label": `Remove ${entry.title}`, title: "Remove",
@@ -185,9 +168,9 @@ export function controls({ element, session, signal, only = null, notify = () =>
     };
     const wanted = (/** @type {string} */ key) => !only || only.includes(key);
     const tolerance = () => session.run?.spec.tolerance ?? run.tolerance;
-    const made = [wanted("steps") && make("steps", () => session.problem.steps), wanted("seed") && make("seed", () => 0),
-      wanted("tolerance") && make("tolerance", tolerance)].filter((field) => field !== false);
-    return only ? made : [group("", h("h3", {}, "Run"), ...made)];
+    const made = [wanted("steps") && make("steps", () => session.problem.steps), wanted("seed") && make("seed", () => 0)];
+    const late = wanted("tolerance") ? [make("tolerance", tolerance)] : [];
+    return only ? [...made, ...late].filter((field) => field !== false) : [group("", h("h3", {}, "Run"), ...made, more(late))];
   }
 
   /** Shows the present spec; what stays keeps its elements, so that focus and dragging survive. */

@@ -108,7 +108,7 @@ export function levelSets({ at, loss, gradient, hessian }, box) {
   // Near the stationary point the ring through the iterate is a speck: rings that can be seen stand in for it.
   const least = definite ? (Math.min(...nu.map(Math.abs)) / 2) * (reach / 12) ** 2 : (biggest / 2) * (reach / 5) ** 2;
   const unit = Math.max(Math.abs(drop), least);
-  const rings = definite ? [1 / 3, 2 / 3, 1, 1.5, 2.3, 3.5] : [0.4, 0.8, 1.2, 1.8, 2.7];
+  const rings = definite ? [1 / 3, 2 / 3, 1, 1.5, 2.3, 3.5] : [0.6, 1.2, 2];
   const rises = rings.flatMap((f) => (definite ? [sign * unit * f * f] : [unit * f * f, -unit * f * f]));
   const through = rises.findIndex((rise) => Math.abs(rise + drop) < 1e-9 * unit);
   if (through < 0 && Math.abs(drop) > 0) rises.push(-drop);
@@ -186,22 +186,24 @@ export function isolines(x, y, z, level) {
   return segments;
 }
 
-/** @typedef {{x: number[], y: number[], step: number[], leaves: {x: number, y: number, angle: number, step: number} | null}} Trail */
+/** @typedef {{x: number, y: number, angle: number, step: number}} Exit */
+/** @typedef {{x: number[], y: number[], step: number[], cut: boolean[], leaves: Exit | null}} Trail */
 
-/** A lane's path in pixels: thinned to what can be told apart, cut at the picture's edge (breaks are NaN).
- * `leaves` is where it left for good.
+/** A lane's path in pixels: thinned to what can be told apart, cut at the picture's edge (breaks are NaN). `cut` tells
+ * points on the edge from iterates; `leaves` is where the path left for good.
  * @param {number[][]} points @param {(x: number, y: number) => Point} toPixel
  * @param {number} width @param {number} height @returns {Trail} */
 export function trail(points, toPixel, width, height) {
   const box = /** @type {Window} */ ([[0, width], [0, height]]);
   /** @type {Trail} */
-  const result = { x: [], y: [], step: [], leaves: null };
+  const result = { x: [], y: [], step: [], cut: [], leaves: null };
   /** @type {Point | null} */
   let previous = null;
-  const push = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ step) => {
+  const push = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ step, cut = false) => {
     result.x.push(x);
     result.y.push(y);
     result.step.push(step);
+    result.cut.push(cut);
   };
   for (let step = 0; step < points.length; step++) {
     const p = toPixel(points[step][0], points[step][1]);
@@ -216,10 +218,10 @@ export function trail(points, toPixel, width, height) {
       const cut = clip(previous[0], previous[1], p[0], p[1], box);
       if (cut) {
         if (!inside(previous, box)) {
-          push(NaN, NaN, step - 1);
-          push(cut[0], cut[1], step - 1);
+          push(NaN, NaN, step - 1, true);
+          push(cut[0], cut[1], step - 1, true);
         }
-        push(cut[2], cut[3], step);
+        push(cut[2], cut[3], step, !within);
         const angle = Math.atan2(cut[3] - cut[1], cut[2] - cut[0]);
         result.leaves = within ? null : { x: cut[2], y: cut[3], angle, step };
       }

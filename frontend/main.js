@@ -3,7 +3,7 @@
 import { address, stateOfSession } from "./address.js";
 import { catalogue, lessonCards } from "./catalogue.js";
 import { stateOf } from "./catalog.js";
-import { insist, messages, themeButton, watchTheme } from "./chrome.js";
+import { insist, liftButton, messages, themeButton, watchTheme } from "./chrome.js";
 import { controls } from "./controls.js";
 import { byId, h, markup } from "./dom.js";
 import { laneTable } from "./lanes.js";
@@ -49,9 +49,10 @@ async function main() {
       chosen = names;
       where.changed();
     },
-    heading: "h3",
+    heading: "h3", between: byId("lanes"),
   });
   const play = player({ element: byId("player"), session, signal });
+  byId("player").append(liftButton(byId("panel"), signal));
   laneTable({ element: byId("lanes"), session, signal });
   share({ element: byId("share"), session, signal, state });
   watchTheme(session, signal);

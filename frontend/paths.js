@@ -37,9 +37,13 @@ export function drawPath(context, path, step, { colour, halo, strong = false, si
     context.stroke();
   }
   dots(context, path, passed, colour, (strong ? 2.7 : 2.1) * size);
-  if (path.leaves) arrow(context, path.leaves, path.leaves.step <= step ? colour : null, colour, 9 * size);
-  const gone = path.leaves !== null && step >= path.leaves.step;
-  if (head && !gone) mark(context, "disc", head.x, head.y, { colour, halo, size: (strong ? 6 : 4.8) * size });
+  if (path.leaves) arrow(context, path.leaves, colour, path.leaves.step <= step, 9 * size);
+  const k = head?.index ?? 0;
+  if (head && k > 0 && path.cut[k] && head.x === path.x[k]) {
+    // The iterate is beyond the edge: an arrowhead says where.
+    const angle = Math.atan2(path.y[k] - path.y[k - 1], path.x[k] - path.x[k - 1]);
+    arrow(context, { x: head.x, y: head.y, angle }, colour, true, 12 * size);
+  } else if (head) mark(context, "disc", head.x, head.y, { colour, halo, size: (strong ? 6 : 4.8) * size });
 }
 
 /** A dot a step, as far as they can be told apart. @param {CanvasRenderingContext2D} context @param {Trail} path
@@ -50,7 +54,7 @@ function dots(context, path, passed, colour, radius) {
     context.fillStyle = css(colour, alpha);
     context.beginPath();
     for (let k = from; k <= to; k++) {
-      if (Number.isNaN(path.x[k]) || (path.x[k] - x) ** 2 + (path.y[k] - y) ** 2 < 25) continue;
+      if (path.cut[k] || (path.x[k] - x) ** 2 + (path.y[k] - y) ** 2 < 25) continue;
       [x, y] = [path.x[k], path.y[k]];
       context.moveTo(x + radius, y);
       context.arc(x, y, radius, 0, 7);
@@ -59,9 +63,9 @@ function dots(context, path, passed, colour, radius) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number, angle: number}} at @param {RGB | null} fill
- * @param {RGB} colour @param {number} size */
-function arrow(context, { x, y, angle }, fill, colour, size) {
+/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number, angle: number}} at @param {RGB} colour
+ * @param {boolean} reached @param {number} size */
+function arrow(context, { x, y, angle }, colour, reached, size) {
   context.save();
   context.translate(x, y);
   context.rotate(angle);
@@ -70,7 +74,7 @@ function arrow(context, { x, y, angle }, fill, colour, size) {
   context.lineTo(-size * 1.3, size * 0.65);
   context.lineTo(-size * 1.3, -size * 0.65);
   context.closePath();
-  context.fillStyle = css(colour, fill ? 1 : 0.4);
+  context.fillStyle = css(colour, reached ? 1 : 0.4);
   context.fill();
   context.restore();
 }

@@ -24,7 +24,7 @@ export function player({ element, session, signal, keys = true }) {
   const on = h("button", { type: "button", class: "icon-button", "aria-label": "One step on", title: "One step on", onclick: () => go(1) }, icon(ON));
   const range = h("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", class: "scrub" });
   const shown = h("output", { class: "step" });
-  const speed = h("select", { "aria-label": "Speed" }, SPEEDS.map((s) => h("option", { value: s, selected: s === 1 }, `${s}×`)));
+  const speed = h("select", { class: "speed", "aria-label": "Speed" }, SPEEDS.map((s) => h("option", { value: s, selected: s === 1 }, `${s}×`)));
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", "Playback");
   element.append(back, play, on, range, shown, speed);

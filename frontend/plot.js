@@ -102,9 +102,9 @@ export function surface(canvas, width, height) {
 }
 
 /** A <details> that holds the drawn data as a table, built only while it is open.
- * @param {() => Table} source */
-export function dataTable(source) {
-  const scroll = h("div", { class: "plot-table-scroll", tabindex: "0", role: "region", "aria-label": "Data table" });
+ * @param {string} label of the figure @param {() => Table} source */
+export function dataTable(label, source) {
+  const scroll = h("div", { class: "plot-table-scroll", tabindex: "0", role: "region", "aria-label": `Data: ${label}` });
   const details = /** @type {HTMLDetailsElement} */ (
     h("details", { class: "plot-table" }, h("summary", {}, "Data table"), scroll));
   let due = 0;
@@ -144,7 +144,7 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
   const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { class: "plot-overlay", "aria-hidden": "true" }));
   const note = h("p", { class: "plot-note", hidden: true });
   const area = h("div", { class: "plot-area" }, plot, canvas, note);
-  const data = table && dataTable(table);
+  const data = table && dataTable(label, table);
   const tools = h("div", { class: "plot-tools", role: "group", "aria-label": `${label}: zoom and save` },
     tool("plus", "Zoom in", () => zoom(0.6)), tool("minus", "Zoom out", () => zoom(1 / 0.6)),
     tool("home", "Reset the view", () => reset()), tool("save", "Save as PNG", () => save("png"), "PNG"),
@@ -181,7 +181,8 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     };
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
       // Powers of ten are set larger than other labels.
-      const tickfont = { size: layout[name].type === "log" ? 9.5 : 12 };
+      const [low, high] = layout[name].range ?? [0, 0];
+      const tickfont = { size: layout[name].type === "log" && high - low > 1 ? 9.5 : 12 };
       result[name] = { ...axis, tickfont, ...layout[name] };
       if (layout[name].range) {
         home[name] = layout[name].range;

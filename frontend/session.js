@@ -45,6 +45,7 @@ export class Session extends EventTarget {
   /** @type {Flight | null} */
   #flight = null;
   #pending = false;
+  #troubled = false;
   #timer = 0;
   /** Announced, but without a row yet: what is drawn stays until there is one. @type {RunEvent | null} */
   #announced = null;
@@ -202,7 +203,10 @@ export class Session extends EventTarget {
 
   /** @param {StreamEvent | {kind: "status", message: string | null}} event @param {Flight} flight */
   #take(event, flight) {
-    if (event.kind === "status") return this.emit(event);
+    if (event.kind === "status") {
+      this.#troubled = event.message !== null;
+      return this.emit(event);
+    }
     if (event.kind === "run") {
       this.#announced = event.data;
       return;
@@ -237,6 +241,8 @@ export class Session extends EventTarget {
       this.error = null;
       this.emit({ kind: "error", error: null });
     }
+    if (this.#troubled) this.emit({ kind: "status", message: null }); // an older run's trouble
+    this.#troubled = false;
     if (this.#selected >= this.lanes.length) this.selected = 0;
     this.emit({ kind: "run", data: run });
   }

@@ -15,6 +15,7 @@ import { written } from "./dom.js";
 
 export const AXES = /** @type {const} */ (["steps", "passes", "seconds"]);
 export const HIDEABLE = ["player", "legend", "link"];
+const KEYS = ["problem", "optimizer", "start", "seed", "steps", "tolerance", "probe", "views", "axis", "at", "lane", "hide", "theme", "id"];
 const PROBE_EXTRAS = { every: { type: "integer", minimum: 1, maximum: MOST_STEPS } };
 
 // --- Writing ------------------------------------------------------------------------------------------------------
@@ -192,6 +193,10 @@ class Reader {
 export function decode(query, catalog, base = stateOf(firstSpec(catalog)), viewNames = []) {
   const reader = new Reader(catalog), params = new URLSearchParams(query);
   const state = { ...base };
+  for (const key of new Set(params.keys())) {
+    const meant = KEYS.includes(key) ? null : nearest(key, KEYS);
+    if (meant) reader.say(`${quote(key)} was not understood. ${quote(meant)} would be.`);
+  }
   if (params.has("problem") || params.has("optimizer")) state.spec = readSpec(reader, params, base.spec);
   const views = params.get("views");
   if (views !== null) {

@@ -21,9 +21,9 @@ export async function loadViews(names = VIEWS) {
 }
 
 /** @param {{element: HTMLElement, chooser: HTMLElement | null, session: Session, modules: ViewModule[], signal: AbortSignal,
- *   chosen: string[] | null, changed: (chosen: string[] | null) => void, heading?: "h2" | "h3"}} options
- *   chosen: names of the views to show; null: all that can be */
-export function stage({ element, chooser, session, modules, signal, chosen, changed, heading = "h2" }) {
+ *   chosen: string[] | null, changed: (chosen: string[] | null) => void, heading?: "h2" | "h3", between?: HTMLElement}} options
+ *   chosen: names of the views to show; null: all that can be. between: what stands after the first two */
+export function stage({ element, chooser, session, modules, signal, chosen, changed, heading = "h2", between }) {
   /** @type {Map<string, Mounted>} */
   const mounted = new Map();
 
@@ -32,7 +32,8 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
     const id = unique("view"), controller = new AbortController(), body = h("div", { class: "view-body" });
     const section = h("section", { class: `view view-${module.name}`, "aria-labelledby": id, "data-view": module.name },
       h(heading, { id }, module.title), body);
-    const after = modules.slice(modules.indexOf(module) + 1).map((m) => mounted.get(m.name)?.section).find(Boolean);
+    const order = chosen ?? modules.map((m) => m.name);
+    const after = order.slice(order.indexOf(module.name) + 1).map((name) => mounted.get(name)?.section).find(Boolean);
     element.insertBefore(section, after ?? null);
     const view = module.mount({ element: body, session, signal: AbortSignal.any([signal, controller.signal]) });
     mounted.set(module.name, { section, controller, view });
@@ -67,6 +68,9 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
         }
       } else if (!show && mounted.has(module.name)) unmount(module.name);
     }
+    const sections = [...element.children].filter((child) => child !== between);
+    const before = sections[Math.min(1, sections.length - 1)];
+    if (between && before && between.previousElementSibling !== before) before.after(between);
     const now = JSON.stringify([can.map(({ module, verdict }) => [module.name, verdict]), chosen]);
     if (now === drawn || !chooser) return;
     drawn = now;

@@ -79,7 +79,10 @@ export function startHandle({ picture, session, ground, signal, moved }) {
       handle.style.transform = `translate(${left + px}px, ${top + py}px)`;
       const words = `${u} = ${written(at[0])}, ${v} = ${written(at[1])}`;
       if (handle.getAttribute("aria-valuetext") === words) return;
-      handle.setAttribute("aria-valuenow", String(at[0]));
+      const [low, high] = picture.range("xaxis") ?? [at[0], at[0]];
+      for (const [name, value] of [["valuenow", at[0]], ["valuemin", low], ["valuemax", high]]) {
+        handle.setAttribute(`aria-${name}`, String(value));
+      }
       handle.setAttribute("aria-valuetext", words);
     },
   };

@@ -12,6 +12,7 @@
   }
   const root = document.documentElement;
   root.dataset.choice = [asked, kept].find((choice) => choice === "light" || choice === "dark") ?? "auto";
+  if (parent !== window) root.dataset.framed = "";
   root.dataset.page = location.pathname.includes("/lessons/") ? "lesson" : "start";
   const apply = () => {
     const { choice } = root.dataset;

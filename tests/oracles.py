@@ -12,6 +12,7 @@ import numpy as np
 
 from secondorder import catalog
 from secondorder.core import Batch, Objective, Optimizer, Problem
+from secondorder.curvature.hessian import hessian
 
 # Problems as the derivative tests take them: small enough to be written out, with every term of the cost switched on.
 SMALL: dict[str, dict[str, Any]] = {
@@ -36,6 +37,24 @@ def small(name: str) -> tuple[Objective, np.ndarray]:
 def objective(problem: Problem, seed: int = 0) -> Objective:
     """J on all the training data."""
     return Objective(problem, problem.data(seed).train)
+
+
+@jax.jit
+def value(J: Objective, w: Any) -> jax.Array:
+    """J(w), compiled."""
+    return J(w)
+
+
+@jax.jit
+def gradient_of(J: Objective, w: Any) -> jax.Array:
+    """g, compiled."""
+    return J.gradient(w)
+
+
+@jax.jit
+def hessian_of(J: Objective, w: Any) -> jax.Array:
+    """H, compiled."""
+    return hessian(J, w).matrix
 
 
 def derivative(f: Callable, h: float = 1e-3) -> np.ndarray:

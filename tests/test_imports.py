@@ -55,8 +55,7 @@ LAYERS = {
     ),
     # The one process that touches the device.
     "server.worker": Layer({"catalog", "spec", "run"}, MATHEMATICS | {"orjson"}),
-    "export": Layer({"catalog", "spec", "run", "server"}, {"orjson"}),
-    "cli": Layer({"catalog", "spec", "run", "server", "export"}, {"typer", "rich", "uvicorn", "orjson"}),
+    "cli": Layer({"catalog", "spec", "run", "server"}, {"typer", "rich", "orjson"}),
     "__init__": Layer({"core", "catalog", "spec", "run"}, set()),
     "__main__": Layer({"cli"}, set()),
 }

@@ -196,7 +196,7 @@ class Objective:
     batch: Batch
 
     def __call__(self, w: Array) -> Array:
-        return self.problem.loss(w, self.batch) + jnp.sum(self.problem.l2_diagonal() * w**2) / 2
+        return self.problem.loss(w, self.batch) + jnp.sum(w * (self.problem.l2_diagonal() * w)) / 2
 
     def gradient(self, w: Array) -> Array:
         return jax.grad(self)(w)

@@ -45,6 +45,8 @@ export function mount({ element, session, signal }) {
   let stale = true, chosen = false; // whether the reader chose the scale; else it is logarithmic where it can be
   /** @type {(Series & {held: Series | null})[]} */
   let series = [];
+  /** @type {{key: string, curves: {whole: Path2D, held: Path2D | null}[]}} */
+  let strokes = { key: "", curves: [] };
   let framed = 0; // when the axes were last fitted
   let frame = "";
 
@@ -133,9 +135,13 @@ export function mount({ element, session, signal }) {
   function place(lane, step) {
     const { x, y, step: at } = series[lane] ?? { x: [], y: [], step: [] };
     if (!at.length) return null;
-    let k = at.findIndex((s) => s > step) - 1;
-    if (k === -2) k = at.length - 1;
-    if (k < 0) return null;
+    if (at[0] > step) return null;
+    let k = 0, above = at.length; // at[k] ≤ step < at[above]
+    while (above - k > 1) {
+      const middle = (k + above) >> 1;
+      if (at[middle] <= step) k = middle;
+      else above = middle;
+    }
     const next = Math.min(k + 1, at.length - 1), t = next > k ? Math.min((step - at[k]) / (at[next] - at[k]), 1) : 0;
     const mid = show.logarithmic ? y[k] * (y[next] / y[k]) ** t : y[k] + t * (y[next] - y[k]);
     return { x: x[k] + t * (x[next] - x[k]), y: mid };
@@ -143,10 +149,16 @@ export function mount({ element, session, signal }) {
 
   /** @param {CanvasRenderingContext2D} context @param {import("../plot.js").Area} area */
   function draw(context, { width, height, theme }) {
+    const fresh = stale;
     if (stale) gather();
     fit();
     const toPixel = picture.mapper();
     if (!toPixel) return;
+    const key = JSON.stringify([width, height, picture.range("xaxis"), picture.range("yaxis"), show]);
+    if (fresh || key !== strokes.key) {
+      const path = (/** @type {Series} */ s) => line(s, toPixel, width, height);
+      strokes = { key, curves: series.map((s) => ({ whole: path(s), held: s.held && path(s.held) })) };
+    }
     context.lineJoin = "round";
     const cursor = place(session.selected, session.step)?.x ?? session.step;
     const [cx] = toPixel(cursor, 1);
@@ -156,14 +168,13 @@ export function mount({ element, session, signal }) {
     context.moveTo(cx, 0);
     context.lineTo(cx, height);
     context.stroke();
-    series.forEach((curve, i) => {
-      const colour = rgb(session.colour(i));
-      context.strokeStyle = css(colour);
+    strokes.curves.forEach(({ whole, held }, i) => {
+      context.strokeStyle = css(rgb(session.colour(i)));
       context.lineWidth = i === session.selected ? 2.4 : 1.6;
-      line(context, curve, toPixel, width, height);
-      if (!curve.held) return;
+      context.stroke(whole);
+      if (!held) return;
       context.setLineDash([5, 4]);
-      line(context, curve.held, toPixel, width, height);
+      context.stroke(held);
       context.setLineDash([]);
     });
     series.forEach((_, i) => {
@@ -194,7 +205,7 @@ export function mount({ element, session, signal }) {
     const { x, y } = ranges();
     frame = JSON.stringify({ x, y });
     picture.commit(traces ?? [{ type: "scatter", x: [], y: [] }], {
-      xaxis: { range: x, title: { text: AXES[session.axis] }, ...(session.axis === "steps" && { tickformat: "d" }) },
+      xaxis: { range: x, title: { text: AXES[session.axis] }, ...(session.axis === "steps" && (x[1] < 9 ? { dtick: 1 } : { tickformat: "d" })) },
       yaxis: { range: y, type: show.logarithmic ? "log" : "linear", title: { text: heading() }, nticks: 7 },
     });
   }
@@ -287,34 +298,30 @@ export function mount({ element, session, signal }) {
 }
 
 /** A curve, thinned to one vertical stroke a pixel column where it has more points than that.
- * @param {CanvasRenderingContext2D} context @param {Series} curve @param {(x: number, y: number) => [number, number]} toPixel
- * @param {number} width @param {number} height */
-function line(context, { x, y }, toPixel, width, height) {
-  context.beginPath();
-  let column = NaN, low = 0, high = 0, last = 0, started = false;
+ * @param {Series} curve @param {(x: number, y: number) => [number, number]} toPixel @param {number} width @param {number} height */
+function line({ x, y }, toPixel, width, height) {
+  const path = new Path2D();
+  let column = NaN, low = 0, high = 0, last = 0;
   const clamp = (/** @type {number} */ v) => Math.min(Math.max(v, -height), 2 * height);
   const finish = () => {
-    if (high - low < 0.5) return;
-    context.lineTo(column, clamp(low));
-    context.lineTo(column, clamp(high));
-    context.lineTo(column, clamp(last));
+    if (!(high - low >= 0.5)) return;
+    for (const v of [low, high, last]) path.lineTo(column, clamp(v));
   };
   for (let k = 0; k < x.length; k++) {
     const [px, py] = toPixel(x[k], y[k]);
     if (px < -width || px > 2 * width) continue;
-    if (started && px - column < 1) {
+    if (px - column < 1) {
       low = Math.min(low, py);
       high = Math.max(high, py);
       last = py;
       continue;
     }
-    if (started) finish();
-    if (started) context.lineTo(px, clamp(py));
-    else context.moveTo(px, clamp(py));
-    started = true;
+    finish();
+    if (Number.isNaN(column)) path.moveTo(px, clamp(py));
+    else path.lineTo(px, clamp(py));
     column = px;
     low = high = last = py;
   }
-  if (started) finish();
-  context.stroke();
+  finish();
+  return path;
 }

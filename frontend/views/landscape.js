@@ -83,7 +83,7 @@ export function mount({ element, session, signal }) {
     asked = key;
     const adapted = lane.columns.damping ? dampingAt(session, at.lane, at.step) : null; // a fixed one the server knows
     const get = async (/** @type {any} */ probe) =>
-      recorded(session, probe.name, at.lane, at.step) ?? (await session.probe(probe, at));
+      recorded(session, probe.name, at.lane, at.step) ?? (session.interactive ? session.probe(probe, at) : null);
     question(async () => {
       const answers = await Promise.allSettled([
         show.model && able("quadratic-model") ? get({ name: "quadratic-model" }) : null,
@@ -112,9 +112,9 @@ export function mount({ element, session, signal }) {
         : model.bounded ? "; the model has a minimizer (×)." : low < 0 ? ": the model is unbounded below, × is only its stationary point." : ": the model has no single minimizer."}`);
     }
     if (path && show.damping && path.damping !== null) says.push(`Damping path at η = ${written(path.damping)} (◇).`);
-    trails.forEach((t, i) => {
-      if (t.leaves && session.lanes[i]) says.push(`${session.lanes[i].label} leaves the picture at step ${t.leaves.step}.`);
-    });
+    const gone = session.lanes.flatMap((l, i) => (trails[i]?.leaves ? [`${l.label} leaves the picture at step ${trails[i].leaves?.step}.`] : []));
+    if (gone.length > 2) says.push(`${gone.length} lanes leave the picture.`);
+    else says.push(...gone);
     if (problem) says.push(problem);
     readout.textContent = says.join(" ");
   }
@@ -200,6 +200,7 @@ export function mount({ element, session, signal }) {
       ground.refresh(picture.zoomed && x && y ? [x, y] : null);
     }
     const { grid, relief: shade, window } = ground;
+    if (!grid && !ground.planar()) picture.say("With more than two weights a slice is drawn, once the run has ended.");
     if (!grid || !shade || !window) return;
     picture.say(null);
     const theme = picture.theme, [u, v] = names();

@@ -29,7 +29,7 @@ export function mount({ element, session, signal }) {
   const note = h("p", { class: "view-readout" });
   const earlier = h("button", { type: "button" }, "Earlier lanes"), later = h("button", { type: "button" }, "Later lanes");
   const pages = h("div", { class: "view-controls", hidden: true }, earlier, later);
-  const data = dataTable(() => ({ head: ["lane", "status", "steps", "step shown", ...ground.names(), "J"], rows }));
+  const data = dataTable("one landscape a lane", () => ({ head: ["lane", "status", "steps", "step shown", ...ground.names(), "J"], rows }));
   element.append(h("figure", { class: "plot multiples-figure", role: "figure", "aria-label": "One landscape a lane" }, grid, pages, note, data.details));
 
   let theme = themeOf(element), page = 0, frame = 0, told = 0, visible = true, stale = true, based = "";

@@ -236,7 +236,7 @@ export function mount({ element, session, signal }) {
       yaxis2: { ...log, ...spaced(range.g), domain: [0, 0.31], title: { text: "(gᵀq)²" } },
       yaxis3: {
         overlaying: "y", side: "right", anchor: "x", range: range.below ? [-1.05, 2.05] : [-0.02, 1.05], showgrid: false,
-        title: { text: eta ? "filter ν/(ν + η)" : "" }, showticklabels: Boolean(eta), ticks: eta ? "outside" : "", tickmode: "array",
+        title: { text: eta ? "filter ν/(ν + η)" : "" }, showticklabels: Boolean(eta), showline: Boolean(eta), ticks: eta ? "outside" : "", tickmode: "array",
         tickvals: range.below ? [-1, 0, 1, 2] : [0, 0.5, 1], color: css(theme.accent), tickfont: { color: css(theme.accent), size: 12 },
       },
       margin: { l: 56, r: eta ? 56 : 12, t: 10, b: 44 }, bargap: 0.3,

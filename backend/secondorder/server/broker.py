@@ -85,7 +85,7 @@ class Broker:
     def __init__(self, settings: Settings, store: Store | None, metrics: Metrics):
         self.settings, self.store, self.metrics = settings, store, metrics
         self.recent = Recent(settings.memory)
-        self.closing = False
+        self.closed = asyncio.Event()  # set when the server ends
         self.worker: WorkerProcess | None = None
         self.ready = False
         self._executions: dict[str, Execution] = {}  # unfinished runs by id
@@ -95,6 +95,10 @@ class Broker:
         self._current = 0  # the job that the worker is at
         self._warming: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def closing(self) -> bool:
+        return self.closed.is_set()
 
     # --- The life of the worker -----------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class Broker:
                 for execution in list(self._executions.values()):
                     self._end_early(execution, "failed", "the process that computes cannot start: see the server's log")
             if haste:
-                await asyncio.sleep(min(HASTE * 2**haste, 30))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.closed.wait(), min(HASTE * 2**haste, 30))
 
     async def _work_with(self, worker: WorkerProcess) -> bool:
         """Works with a worker until it is gone, and tells whether it ever was ready."""
@@ -434,7 +439,7 @@ class Broker:
 
     def close(self) -> None:
         """Ends every stream and every wait; nothing new is taken on."""
-        self.closing = True
+        self.closed.set()
         for execution in self._executions.values():
             execution.run.wake()
         for job in list(self._jobs.values()):

@@ -5,7 +5,6 @@ a place in the log and one timer.
 """
 
 import asyncio
-import contextlib
 import re
 
 from starlette.requests import Request
@@ -19,6 +18,8 @@ from secondorder.server.store import Run
 
 RETRY = b"retry: 1000\n\n"
 ALIVE = b": alive\n\n"
+FAREWELL = 0.5  # seconds that a viewer has to take its last bytes when the server ends
+DROPPED = object()
 WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -70,18 +71,21 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self.broker.watching(self.run) as changed:
-            sending = asyncio.ensure_future(self._send_all(scope, send, changed))
+            sending = asyncio.ensure_future(self._send_all(send, changed))
             leaving = asyncio.ensure_future(disconnected(receive))
+            closing = asyncio.ensure_future(self.broker.closed.wait())
             try:
-                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({sending, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if closing.done():
+                    await asyncio.wait({sending}, timeout=FAREWELL)
+                if not (sending.done() or leaving.done()) or (sending.done() and sending.result() is DROPPED):
+                    await cut_off(scope)
             finally:
-                sending.cancel()
-                leaving.cancel()
-                await asyncio.gather(leaving, return_exceptions=True)
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sending
+                for task in (sending, leaving, closing):
+                    task.cancel()
+                await asyncio.gather(sending, leaving, closing, return_exceptions=True)
 
-    async def _send_all(self, scope: Scope, send: Send, changed: asyncio.Event) -> None:
+    async def _send_all(self, send: Send, changed: asyncio.Event) -> object:
         async def send_in_time(message: dict) -> None:
             async with asyncio.timeout(self.broker.settings.patience):
                 await send(message)
@@ -94,11 +98,12 @@ class EventStream(Response):
             await send_in_time({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:  # it has read nothing for so long: it may come back and resume
             self.broker.metrics.dropped.inc()
-            scope.get("abort", lambda: None)()
-            await disconnected_by_abort()
+            return DROPPED
+        return None
 
 
-async def disconnected_by_abort() -> None:
-    """Gives the event loop the two rounds in which an aborted connection is closed."""
-    for _ in range(2):
+async def cut_off(scope: Scope) -> None:
+    """Closes a connection whose peer does not read, whatever is still buffered for it."""
+    scope.get("abort", lambda: None)()
+    for _ in range(2):  # the rounds of the event loop in which uvicorn hears of it
         await asyncio.sleep(0)

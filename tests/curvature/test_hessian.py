@@ -1,0 +1,29 @@
+"""H with its l2 term, and the l2 term's place. (Every problem's H against differences: problems/test_derivatives.py.)"""
+
+import jax
+import numpy as np
+
+from secondorder.core import TOY, Objective
+from secondorder.curvature.hessian import hessian
+from secondorder.problems.logistic_regression import LogisticRegression
+from secondorder.problems.saddle import Saddle
+from tests.oracles import objective
+
+products = jax.jit(lambda J, w, v: (hessian(J, w).matrix, hessian(J, w).multiply(v), hessian(J, w).spectrum()[0]))
+
+
+def test_the_hessian_holds_the_l2_term_in_all_it_does():
+    w, v = np.random.default_rng(0).standard_normal((2, 31))
+    with_l2, without = (objective(LogisticRegression(l2=l2)) for l2 in (0.5, 0.0))
+    H, Hv, ν = (np.asarray(part) for part in products(with_l2, w, v))
+    bare = np.asarray(products(without, w, v)[0])
+    np.testing.assert_allclose(H - bare, 0.5 * np.diag([1.0] * 30 + [0.0]), atol=1e-14)
+    np.testing.assert_allclose(Hv, H @ v, rtol=1e-12)
+    np.testing.assert_allclose(ν, np.linalg.eigvalsh(H), atol=1e-13)
+
+
+def test_an_indefinite_hessian_is_told_as_it_is():
+    H, Hv, ν = products(Objective(Saddle(), TOY), np.array([0.3, 0.5]), np.array([1.0, 2.0]))
+    np.testing.assert_allclose(H, np.diag([1.0, 3 * 0.25 - 1]), atol=1e-16)
+    np.testing.assert_allclose(Hv, [1.0, -0.5], atol=1e-15)
+    np.testing.assert_allclose(ν, [-0.25, 1.0], atol=1e-16)

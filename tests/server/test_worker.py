@@ -1,0 +1,139 @@
+"""The worker may die, hang or never start: streams go on, and nothing is lost or doubled."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.server.events import STREAM, frames, long, numbered, read, run, short, under_way
+from tests.serving import Server, server
+
+PROBE = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Server]:
+    """A server whose worker the tests kill."""
+    with server(SECONDORDER_WARM="0", SECONDORDER_CANCELLING="1") as started:
+        started.wait_until_ready()
+        yield started
+
+
+@pytest.fixture
+def client(victim: Server) -> Iterator[httpx.Client]:
+    victim.wait_until_ready()
+    with httpx.Client(base_url=victim.address, timeout=60) as client:
+        yield client
+
+
+def kill(victim: Server) -> None:
+    os.kill(victim.worker, signal.SIGKILL)
+
+
+class TestKilled:
+    def test_streams_go_on_with_the_bytes_of_an_undisturbed_run(self, client, victim, site):
+        spec = long(steps=2500)
+        with httpx.Client(base_url=site.address, timeout=60) as elsewhere:
+            undisturbed = run(elsewhere, spec)
+        with under_way(client, spec, events=1) as (id, one), ThreadPoolExecutor(1) as other:
+            url = f"{victim.address}/api/runs/{id}/events"
+            seen = [next(one) for _ in range(40)]
+            with httpx.stream("GET", url, headers={"last-event-id": "7"}, timeout=60) as response:
+                two = other.submit(lambda: list(frames(response.iter_raw())))
+                kill(victim)
+                seen += list(one)
+                late = two.result()
+        first = undisturbed[0].raw
+        assert first + numbered(seen) == numbered(undisturbed)
+        behind = [frame for frame in undisturbed if frame.id is not None and frame.id > 7]
+        assert numbered(late) == numbered(behind)
+
+    def test_many_runs_at_once(self, client, victim):
+        specs = [long(steps=500 + k) for k in range(3)]
+        with ThreadPoolExecutor(3) as viewers:
+            told = [viewers.submit(run, client, spec) for spec in specs]
+            time.sleep(0.3)
+            kill(victim)
+            ends = [each.result()[-1].data["lanes"][0] for each in told]
+        assert [(end["status"], end["step"]) for end in ends] == [("budget", 500 + k) for k in range(3)]
+
+    def test_question_is_asked_again(self, client, victim):
+        os.kill(victim.worker, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as asker:
+            answer = asker.submit(client.post, "/api/probes", json=PROBE)
+            time.sleep(0.2)
+            kill(victim)
+            assert np.shape(answer.result().json()["data"]["hessian"]) == (2, 2)
+
+    def test_idle_worker_is_replaced(self, client, victim):
+        kill(victim)
+        assert run(client, short())[-1].kind == "end"
+
+    def test_again_and_again_of_the_same_run(self, client, victim):
+        with under_way(client, long(steps=50000), events=12) as (id, coming), ThreadPoolExecutor(1) as viewer:
+            rest = viewer.submit(list, coming)
+            for _ in range(12):
+                kill(victim)
+                time.sleep(0.2)
+                victim.wait_until_ready()
+                time.sleep(0.3)
+                if rest.done():
+                    break
+            lane = rest.result(timeout=60)[-1].data["lanes"][0]
+        assert lane["status"] == "failed"
+        assert "3 times" in lane["reason"]
+        assert client.get(f"/api/runs/{id}").json()["state"] == "failed"
+
+
+class TestStuck:
+    def test_cancelled_run_that_is_not_let_go_of(self, client, victim):
+        with under_way(client, long(steps=50000), events=8) as (id, coming):
+            stuck = victim.worker
+            os.kill(stuck, signal.SIGSTOP)
+            client.delete(f"/api/runs/{id}")
+            assert list(coming)[-1].data["lanes"][0]["status"] == "cancelled"
+            assert run(client, short())[-1].kind == "end"
+        assert victim.worker != stuck
+
+    def test_others_go_on(self, client, victim):
+        spec = long(steps=1200)
+        endless = long(steps=50000)
+        with under_way(client, spec, events=5) as (_, other), under_way(client, endless, events=5) as (id, _):
+            os.kill(victim.worker, signal.SIGSTOP)
+            client.delete(f"/api/runs/{id}")
+            time.sleep(1.5)
+            # The stopped worker was at either run; where it was at the other, nothing tells that it is stuck.
+            with suppress(ProcessLookupError):
+                os.kill(victim.worker, signal.SIGCONT)
+            assert list(other)[-1].data["lanes"][0]["status"] == "budget"
+
+
+def test_worker_that_cannot_start():
+    with (
+        server(JAX_PLATFORMS="none-on-this-machine") as lame,
+        httpx.Client(base_url=lame.address, timeout=60) as client,
+    ):
+        with client.stream("POST", "/api/runs", json=short(), headers=STREAM) as response:
+            lane = read(response)[-1].data["lanes"][0]
+        assert (lane["status"], "cannot start" in lane["reason"]) == ("failed", True)
+        assert client.get("/healthz").json()["worker"] == "starting"
+
+
+def test_worker_dies_with_a_server_that_is_killed():
+    with server(SECONDORDER_WARM="0") as orphaning:
+        orphaning.wait_until_ready()
+        worker = orphaning.worker
+        orphaning.stop(signal.SIGKILL)
+        for _ in range(200):
+            try:
+                os.kill(worker, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)
+    pytest.fail("the worker outlived the server")
