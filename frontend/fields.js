@@ -232,8 +232,9 @@ export function numberField({ path, key, schema, change }) {
     label: schema.title ?? key, change, complain: (message) => complain(message),
     nudge: (from, by) => Math.min(Math.max(Number((from + by * step).toPrecision(10)), schema.minimum ?? -Infinity), schema.maximum ?? Infinity),
   });
-  const range = schema.minimum !== undefined && schema.maximum !== undefined
-    ? `${written(schema.minimum, 7)} … ${written(schema.maximum, 7)}` : "";
+  const { minimum, maximum } = schema;
+  const range = minimum !== undefined && maximum !== undefined && maximum < 2 ** 31
+    ? `${minimum.toLocaleString("en")} … ${maximum.toLocaleString("en")}` : "";
   const row = h("div", { class: "number-row" }, number.input, range && h("small", {}, range));
   const field = frame(path, labelOf(schema, key), row);
   complain = field.complain;

@@ -1,6 +1,7 @@
 // Plane geometry and colour without a DOM: what the views compute before they draw.
 
 /** @typedef {[number, number]} Point */
+/** @typedef {(x: number, y: number) => Point} ToPixel  data to pixels */
 /** @typedef {[[number, number], [number, number]]} Window  [[x0, x1], [y0, y1]] */
 /** @typedef {{at: Point, loss: number, gradient: Point, hessian: number[][]}} Model */
 
@@ -26,6 +27,11 @@ export function clip(ax, ay, bx, by, [[x0, x1], [y0, y1]]) {
 
 /** @param {Point} p @param {Window} box */
 export const inside = (p, box) => p[0] >= box[0][0] && p[0] <= box[0][1] && p[1] >= box[1][0] && p[1] <= box[1][1];
+
+/** Points with nulls for those far outside a window: a lane that diverges has coordinates that nothing can draw.
+ * @param {(number | null)[][]} points @param {Window} window @returns {(number | null)[][]} */
+export const near = (points, window) => points.map((p) =>
+  (window.every(([low, high], i) => p[i] !== null && Math.abs(p[i] - low) < 50 * (high - low)) ? p : [null, null]));
 
 /** The window that shows `points` as well, with a margin; a point further out than the window is wide does not count,
  * so that a lane that diverges cannot stretch the picture. `anchors` always count.
@@ -191,7 +197,7 @@ export function isolines(x, y, z, level) {
 
 /** A lane's path in pixels: thinned to what can be told apart, cut at the picture's edge (breaks are NaN). `cut` tells
  * points on the edge from iterates; `leaves` is where the path left for good.
- * @param {number[][]} points @param {(x: number, y: number) => Point} toPixel
+ * @param {number[][]} points @param {ToPixel} toPixel
  * @param {number} width @param {number} height @returns {Trail} */
 export function trail(points, toPixel, width, height) {
   const box = /** @type {Window} */ ([[0, width], [0, height]]);
@@ -246,7 +252,8 @@ export function locate(path, step) {
   const next = low + 1 < n && !Number.isNaN(path.x[low + 1]) ? low + 1 : low;
   const span = path.step[next] - path.step[low];
   const t = span > 0 ? Math.min(Math.max((step - path.step[low]) / span, 0), 1) : 0;
-  return { x: path.x[low] + t * (path.x[next] - path.x[low]), y: path.y[low] + t * (path.y[next] - path.y[low]), index: low };
+  const along = (/** @type {number[]} */ a) => a[low] + t * (a[next] - a[low]);
+  return { x: along(path.x), y: along(path.y), index: low };
 }
 
 /** @typedef {[number, number, number]} RGB */

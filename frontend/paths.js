@@ -28,9 +28,9 @@ export function drawPath(context, path, step, { colour, halo, strong = false, si
   if (head) context.moveTo(head.x, head.y);
   follow(context, path, Math.max(passed, 0), n - 1);
   context.stroke();
-  for (const [width, ink] of [[(strong ? 4.6 : 3.6) * size, css(halo, 0.6)], [(strong ? 2.6 : 1.8) * size, css(colour)]]) {
-    context.strokeStyle = /** @type {string} */ (ink);
-    context.lineWidth = /** @type {number} */ (width);
+  for (const under of [true, false]) {
+    context.strokeStyle = under ? css(halo, 0.6) : css(colour);
+    context.lineWidth = ((strong ? 2.6 : 1.8) + (under ? 2 : 0)) * size;
     context.beginPath();
     follow(context, path, 0, passed);
     if (head && passed >= 0) context.lineTo(head.x, head.y);
@@ -79,8 +79,8 @@ function arrow(context, { x, y, angle }, colour, reached, size) {
   context.restore();
 }
 
-/** @param {CanvasRenderingContext2D} context @param {"disc" | "cross" | "diamond"} shape @param {number} x @param {number} y
- * @param {{colour: RGB, halo: RGB, size?: number}} style */
+/** @param {CanvasRenderingContext2D} context @param {"disc" | "cross" | "diamond"} shape
+ * @param {number} x @param {number} y @param {{colour: RGB, halo: RGB, size?: number}} style */
 export function mark(context, shape, x, y, { colour, halo, size = 6 }) {
   if (!(Math.abs(x) < 1e5 && Math.abs(y) < 1e5)) return;
   context.beginPath();
@@ -113,7 +113,8 @@ export function mark(context, shape, x, y, { colour, halo, size = 6 }) {
 }
 
 /** A curve in data coordinates; what lies too far out for a canvas is left out.
- * @param {CanvasRenderingContext2D} context @param {(number | null)[][]} points @param {(x: number, y: number) => [number, number]} toPixel */
+ * @param {CanvasRenderingContext2D} context @param {(number | null)[][]} points
+ * @param {import("./geometry.js").ToPixel} toPixel */
 export function curve(context, points, toPixel) {
   let drawing = false;
   for (const [u, v] of points) {
@@ -125,4 +126,34 @@ export function curve(context, points, toPixel) {
       drawing = true;
     }
   }
+}
+
+/** A curve, thinned to one vertical stroke a pixel column where it has more points than that.
+ * @param {{x: number[], y: number[]}} curve @param {import("./geometry.js").ToPixel} toPixel
+ * @param {number} width @param {number} height */
+export function thinned({ x, y }, toPixel, width, height) {
+  const path = new Path2D();
+  let column = NaN, low = 0, high = 0, last = 0;
+  const clamp = (/** @type {number} */ v) => Math.min(Math.max(v, -height), 2 * height);
+  const finish = () => {
+    if (!(high - low >= 0.5)) return;
+    for (const v of [low, high, last]) path.lineTo(column, clamp(v));
+  };
+  for (let k = 0; k < x.length; k++) {
+    const [px, py] = toPixel(x[k], y[k]);
+    if (px < -width || px > 2 * width) continue;
+    if (px - column < 1) {
+      low = Math.min(low, py);
+      high = Math.max(high, py);
+      last = py;
+      continue;
+    }
+    finish();
+    if (Number.isNaN(column)) path.moveTo(px, clamp(py));
+    else path.lineTo(px, clamp(py));
+    column = px;
+    low = high = last = py;
+  }
+  finish();
+  return path;
 }

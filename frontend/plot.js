@@ -1,5 +1,5 @@
-// The only file that knows Plotly. Plotly draws axes and contours once; what moves is drawn on an overlay canvas over the
-// same axes, and handed to Plotly when it stops: hidden there, but hovered, zoomed and exported.
+// The only file that knows Plotly. Plotly draws axes and contours once; what moves is drawn on an overlay canvas over
+// the same axes, and handed to Plotly when it stops: hidden there, but hovered, zoomed and exported.
 
 import { h, icon } from "./dom.js";
 import { css } from "./geometry.js";
@@ -14,7 +14,7 @@ import { css } from "./geometry.js";
  * @property {HTMLElement} element          where the figure goes
  * @property {string} label                 its accessible name
  * @property {AbortSignal} signal           takes the figure away
- * @property {(context: CanvasRenderingContext2D, area: Area) => void} draw  paints the overlay; (0, 0) is the plot's corner
+ * @property {(context: CanvasRenderingContext2D, area: Area) => void} draw  paints the overlay from the plot's corner
  * @property {() => void} [settle]          called when nothing has moved for a while: commit
  * @property {() => void} [tell]            says in words what is drawn; called a few times a second while things move
  * @property {() => void} [viewed]          called when the reader zoomed or panned, or returned
@@ -66,7 +66,8 @@ export function rgb(colour, fallback = "#000") {
 /** The page's colours where this element stands. @param {Element} element @returns {Theme} */
 export function themeOf(element) {
   const style = getComputedStyle(element);
-  const read = (/** @type {string} */ name, /** @type {string} */ fallback) => rgb(style.getPropertyValue(name), fallback);
+  /** @param {string} name @param {string} fallback */
+  const read = (name, fallback) => rgb(style.getPropertyValue(name), fallback);
   const paper = read("--paper", "#ffffff");
   const dark = paper[0] + paper[1] + paper[2] < 384;
   return {
@@ -76,11 +77,16 @@ export function themeOf(element) {
   };
 }
 
-const GLYPHS = { plus: "M8 3v10M3 8h10", minus: "M3 8h10", home: "M2.5 8 8 3l5.5 5M4.5 7v6h7V7", save: "M8 2.5v8M4.5 7 8 10.5 11.5 7M3 13.5h10" };
+const GLYPHS = {
+  plus: "M8 3v10M3 8h10", minus: "M3 8h10", home: "M2.5 8 8 3l5.5 5M4.5 7v6h7V7",
+  save: "M8 2.5v8M4.5 7 8 10.5 11.5 7M3 13.5h10",
+};
 
-/** A small button with a drawn sign. @param {keyof typeof GLYPHS} glyph @param {string} label @param {() => void} act */
+/** A small button with a drawn sign.
+ * @param {keyof typeof GLYPHS} glyph @param {string} label @param {() => void} act */
 function tool(glyph, label, act, text = "") {
-  return h("button", { type: "button", class: "plot-tool", "aria-label": label, title: label, onclick: act }, icon(GLYPHS[glyph]), text);
+  const attributes = { type: "button", class: "plot-tool", "aria-label": label, title: label, onclick: act };
+  return h("button", attributes, icon(GLYPHS[glyph]), text);
 }
 
 /** A canvas context of `width` x `height` CSS pixels at the screen's own resolution, cleared.
@@ -104,7 +110,8 @@ export function surface(canvas, width, height) {
 /** A <details> that holds the drawn data as a table, built only while it is open.
  * @param {string} label of the figure @param {() => Table} source */
 export function dataTable(label, source) {
-  const scroll = h("div", { class: "plot-table-scroll", tabindex: "0", role: "region", "aria-label": `Data: ${label}` });
+  const attributes = { class: "plot-table-scroll", tabindex: "0", role: "region", "aria-label": `Data: ${label}` };
+  const scroll = h("div", attributes);
   const details = /** @type {HTMLDetailsElement} */ (
     h("details", { class: "plot-table" }, h("summary", {}, "Data table"), scroll));
   let due = 0;
@@ -177,7 +184,8 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
       width: area.clientWidth, height: area.clientHeight, autosize: false, margin: { l: 56, r: 12, t: 10, b: 44 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", showlegend: false,
       dragmode: coarse ? false : drag, font: { family: theme.font, size: 13, color: css(theme.ink) },
-      hoverlabel: { bgcolor: css(theme.paper), bordercolor: css(theme.muted), font: { color: css(theme.ink) } }, ...layout,
+      hoverlabel: { bgcolor: css(theme.paper), bordercolor: css(theme.muted), font: { color: css(theme.ink) } },
+      ...layout,
     };
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
       // Powers of ten are set larger than other labels.
@@ -215,7 +223,7 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     data?.refresh();
   }
 
-  /** What Plotly only offers once a figure exists: its events; and names for what a screen reader would stumble over. */
+  /** What Plotly only offers once a figure exists: its events, its elements. */
   function adopt() {
     target.on("plotly_relayouting", paint);
     target.on("plotly_relayout", (/** @type {any} */ change) => {
@@ -265,7 +273,8 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     await flush();
     if (!Plotly) return;
     const legend = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
-    const picture = { data: target.data, layout: { ...target.layout, paper_bgcolor: css(theme.paper), showlegend: true, legend } };
+    const layout = { ...target.layout, paper_bgcolor: css(theme.paper), showlegend: true, legend };
+    const picture = { data: target.data, layout };
     const { clientWidth: width, clientHeight: height } = area;
     const url = await Plotly.toImage(picture, { format, width, height, scale: format === "png" ? 2 : 1 });
     h("a", { href: url, download: `${file}.${format}` }).click();
@@ -341,7 +350,8 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     if (!event.ctrlKey && !event.metaKey) return; // scrolling the page is never trapped
     event.preventDefault();
     const box = canvas.getBoundingClientRect();
-    zoom(Math.exp(event.deltaY * 0.002), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    const [fx, fy] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    zoom(Math.exp(event.deltaY * 0.002), fx, fy);
   }, { passive: false, signal });
   signal.addEventListener("abort", () => {
     resizes.disconnect();
@@ -372,7 +382,8 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
       const u = (px - x.offset) / x.slope, v = (py - y.offset) / y.slope;
       return [x.log ? 10 ** u : u, y.log ? 10 ** v : v];
     },
-    /** A pointer event's place on the overlay. @param {{clientX: number, clientY: number}} event @returns {[number, number]} */
+    /** A pointer event's place on the overlay.
+     * @param {{clientX: number, clientY: number}} event @returns {[number, number]} */
     pointer(event) {
       const box = canvas.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];

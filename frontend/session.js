@@ -1,6 +1,7 @@
 // The page's one state: the spec, the run that it denotes with every row that has come, and where the reader looks.
 // Controls, player, views and the URL talk through it and never to one another.
 
+import { append, forgetColours, laneColour, newLane } from "./lane.js";
 import { Refusal } from "./stream.js";
 
 /** @typedef {import("./types").ApiError} ApiError */
@@ -21,8 +22,8 @@ import { Refusal } from "./stream.js";
 const SHOW = 120;
 /** … and one that has shown nothing is given up after as many. */
 const GIVE_UP = 1500;
+const PATIENCE = 700; // milliseconds without a first step after which the reader is told why nothing moves
 const REMEMBERED = 400; // answers to probes
-const PALETTE = 8; // lane colours in style.css; more lanes share a ramp
 
 /** @implements {Contract} */
 export class Session extends EventTarget {
@@ -45,15 +46,14 @@ export class Session extends EventTarget {
   /** @type {Flight | null} */
   #flight = null;
   #pending = false;
-  #troubled = false;
+  #troubled = false; // whether a status is shown
   #timer = 0;
+  #waiting = 0;
   /** Announced, but without a row yet: what is drawn stays until there is one. @type {RunEvent | null} */
   #announced = null;
   #probes = new AbortController();
   /** @type {Map<string, Promise<any>>} */
   #answers = new Map();
-  /** @type {string[]} */
-  #colours = [];
 
   /** @param {Catalog} catalog @param {Source} source @param {State} state */
   constructor(catalog, source, state) {
@@ -111,7 +111,7 @@ export class Session extends EventTarget {
 
   /** Tells everybody who listens to "session". @param {SessionEvent} event */
   emit(event) {
-    if (event.kind === "theme") this.#colours = [];
+    if (event.kind === "theme") forgetColours();
     this.dispatchEvent(new CustomEvent("session", { detail: event }));
   }
 
@@ -165,8 +165,12 @@ export class Session extends EventTarget {
     clearTimeout(this.#timer);
     this.#pending = false;
     this.#announced = null;
-    this.#flight = { controller: new AbortController(), began: performance.now(), shown: false, done: false };
-    this.#follow(this.#flight);
+    const next = this.#flight = { controller: new AbortController(), began: performance.now(), shown: false, done: false };
+    this.#follow(next);
+    clearTimeout(this.#waiting);
+    this.#waiting = window.setTimeout(() => {
+      if (next === this.#flight && !next.shown && !next.done && !this.#troubled) this.#tell("Computing the first steps…");
+    }, PATIENCE);
   }
 
   /** Starts the pending run when the one under way has had its time. @param {Flight} flight */
@@ -194,8 +198,15 @@ export class Session extends EventTarget {
     }
   }
 
+  /** @param {string | null} message */
+  #tell(message) {
+    this.#troubled = message !== null;
+    this.emit({ kind: "status", message });
+  }
+
   /** @param {unknown} error */
   #fail(error) {
+    if (this.#troubled) this.#tell(null);
     this.error = error instanceof Refusal ? error.error
       : { message: error instanceof Error ? error.message : String(error), at: null, allowed: null };
     this.emit({ kind: "error", error: this.error });
@@ -203,10 +214,7 @@ export class Session extends EventTarget {
 
   /** @param {StreamEvent | {kind: "status", message: string | null}} event @param {Flight} flight */
   #take(event, flight) {
-    if (event.kind === "status") {
-      this.#troubled = event.message !== null;
-      return this.emit(event);
-    }
+    if (event.kind === "status") return this.#tell(event.message);
     if (event.kind === "run") {
       this.#announced = event.data;
       return;
@@ -235,14 +243,12 @@ export class Session extends EventTarget {
     this.#probes = new AbortController();
     this.run = run;
     this.finished = false;
-    this.lanes = run.lanes.map((lane, index) =>
-      ({ ...lane, index, columns: {}, w: null, length: 0, clock: [], end: null, probes: [] }));
+    this.lanes = run.lanes.map(newLane);
     if (this.error) {
       this.error = null;
       this.emit({ kind: "error", error: null });
     }
-    if (this.#troubled) this.emit({ kind: "status", message: null }); // an older run's trouble
-    this.#troubled = false;
+    if (this.#troubled) this.#tell(null); // an older run's trouble is over, too
     if (this.#selected >= this.lanes.length) this.selected = 0;
     this.emit({ kind: "run", data: run });
   }
@@ -295,37 +301,5 @@ export class Session extends EventTarget {
   // --- Looks ----------------------------------------------------------------------------------------------------
 
   /** @param {number} lane */
-  colour(lane) {
-    if (this.lanes.length > PALETTE) {
-      // From dark violet to light orange: told apart by lightness alone, too.
-      const style = getComputedStyle(document.documentElement), t = lane / (this.lanes.length - 1);
-      const [low, high] = ["--ramp-low", "--ramp-high"].map((name) => parseFloat(style.getPropertyValue(name)) || 40);
-      return `hsl(${Math.round(265 - 240 * t)}, 68%, ${(low + (high - low) * t).toFixed(1)}%)`;
-    }
-    if (!this.#colours.length) {
-      const style = getComputedStyle(document.documentElement);
-      this.#colours = Array.from({ length: PALETTE }, (_, i) => style.getPropertyValue(`--lane-${i}`).trim() || "#1f6fb2");
-    }
-    return this.#colours[lane % PALETTE];
-  }
-}
-
-/** Rows of a chunk at the end of a lane's columns; a column that begins late is null before.
- * @param {Lane} lane @param {import("./types").ChunkEvent} chunk */
-function append(lane, { first, columns }) {
-  const before = lane.length;
-  let rows = 0;
-  for (const [name, values] of Object.entries(columns)) {
-    const fresh = values.slice(Math.max(0, before - first));
-    rows = Math.max(rows, fresh.length);
-    if (name === "w") {
-      lane.w ??= [];
-      for (const w of /** @type {number[][]} */ (fresh)) lane.w.push(w);
-      continue;
-    }
-    const column = (lane.columns[name] ??= []);
-    while (column.length < before) column.push(null);
-    for (const value of /** @type {(number | null)[]} */ (fresh)) column.push(value);
-  }
-  lane.length = before + rows;
+  colour(lane) { return laneColour(lane, this.lanes.length); }
 }

@@ -35,8 +35,13 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
     const order = chosen ?? modules.map((m) => m.name);
     const after = order.slice(order.indexOf(module.name) + 1).map((name) => mounted.get(name)?.section).find(Boolean);
     element.insertBefore(section, after ?? null);
-    const view = module.mount({ element: body, session, signal: AbortSignal.any([signal, controller.signal]) });
-    mounted.set(module.name, { section, controller, view });
+    try {
+      const view = module.mount({ element: body, session, signal: AbortSignal.any([signal, controller.signal]) });
+      mounted.set(module.name, { section, controller, view });
+    } catch (error) {
+      mounted.set(module.name, { section, controller, view: { on() {} } });
+      failed(module.name, error);
+    }
   }
 
   /** @param {string} name */
@@ -47,12 +52,14 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
     one?.section.remove();
   }
 
-  /** @param {string} name @param {unknown} error */
+  /** A figure that fails says so in its place; the others go on. @param {string} name @param {unknown} error */
   function failed(name, error) {
     console.error(error);
     const one = mounted.get(name);
-    unmount(name);
-    one?.section.replaceChildren(h("p", { class: "complaint" }, `This figure failed: ${error}`));
+    if (!one) return;
+    one.controller.abort();
+    one.view = { on() {} };
+    one.section.lastElementChild?.replaceChildren(h("p", { class: "complaint" }, `This figure failed: ${error}`));
   }
 
   let drawn = "";
@@ -60,13 +67,8 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
     const can = modules.map((module) => ({ module, verdict: module.wants(session) }));
     for (const { module, verdict } of can) {
       const show = verdict === true && (chosen === null || chosen.includes(module.name));
-      if (show && !mounted.has(module.name)) {
-        try {
-          mount(module);
-        } catch (error) {
-          failed(module.name, error);
-        }
-      } else if (!show && mounted.has(module.name)) unmount(module.name);
+      if (show && !mounted.has(module.name)) mount(module);
+      else if (!show && mounted.has(module.name)) unmount(module.name);
     }
     const sections = [...element.children].filter((child) => child !== between);
     const before = sections[Math.min(1, sections.length - 1)];

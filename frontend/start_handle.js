@@ -1,4 +1,5 @@
-// The start as a handle: dragged by pointer, moved by arrow keys (shift: ten times as far; Home: the problem's own start).
+// The start as a handle: dragged by pointer, or moved by the arrow keys (with shift ten times as far; Home is the
+// problem's own start).
 
 import { h, written } from "./dom.js";
 import { } from "./geometry.js";
@@ -6,11 +7,12 @@ import { startOf } from "./terrain.js";
 
 const REST = 400; // milliseconds after the last key until the move counts as finished
 
-/** @param {{picture: import("./plot.js").Figure, session: import("./types").Session, ground: ReturnType<typeof import("./terrain.js").terrain>,
- *   signal: AbortSignal, moved: () => void}} options */
+/** @param {{picture: import("./plot.js").Figure, session: import("./types").Session,
+ *   ground: ReturnType<typeof import("./terrain.js").terrain>, signal: AbortSignal, moved: () => void}} options */
 export function startHandle({ picture, session, ground, signal, moved }) {
   const handle = h("div", {
-    class: "start-handle", role: "slider", tabindex: "0", "aria-roledescription": "movable point", "aria-label": "Start point", hidden: true,
+    class: "start-handle", role: "slider", tabindex: "0", "aria-roledescription": "movable point",
+    "aria-label": "Start point", hidden: true,
   });
   picture.area.append(handle);
   /** @type {[number, number] | null} */
@@ -60,7 +62,8 @@ export function startHandle({ picture, session, ground, signal, moved }) {
     if (!at || !x || !y || (!way && event.key !== "Home")) return;
     event.preventDefault();
     const share = event.shiftKey ? 0.1 : 0.01;
-    const to = way ? [at[0] + way[0] * share * (x[1] - x[0]), at[1] + way[1] * share * (y[1] - y[0])] : session.problem.start;
+    const spans = [x[1] - x[0], y[1] - y[0]];
+    const to = way ? at.map((value, i) => value + way[i] * share * spans[i]) : session.problem.start;
     if (to) move(to, true);
     clearTimeout(rest);
     rest = window.setTimeout(() => !signal.aborted && held && move(held, false), REST);

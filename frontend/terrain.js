@@ -84,7 +84,7 @@ export function terrain({ session, changed, failed }) {
 
   const planar = () => dimension(session) === 2;
 
-  /** The window that shows the start and the lanes: kept while it does, so that the ground does not shift under a hand. */
+  /** The window that shows the start and the lanes: kept while it does, so that the ground does not shift. */
   function fit() {
     const own = session.problem.window;
     if (!own) return window;

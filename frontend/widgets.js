@@ -7,7 +7,8 @@ export const verdict = (end) => (end.status === "budget" ? `all ${end.step} step
 
 /** Checkboxes that switch the truth values of `state`.
  * @template {Record<string, boolean>} T
- * @param {string} name @param {T} state @param {Partial<Record<keyof T, string>>} labels @param {(key: keyof T) => void} changed */
+ * @param {string} name @param {T} state @param {Partial<Record<keyof T, string>>} labels
+ * @param {(key: keyof T) => void} changed */
 export function toggles(name, state, labels, changed) {
   const field = h("div", { class: "view-toggles", role: "group", "aria-label": name });
   for (const [key, label] of Object.entries(labels)) {

@@ -57,7 +57,7 @@ def rosenbrock(w):
 
 
 def test_the_telemetry_of_a_run_is_the_rule_step_by_step():
-    """From numpy alone: δ = -(H + ηI)⁻¹g, ρ without the damping term, a step with ρ ≤ 0 not taken, then η's new value."""
+    """From numpy alone: δ = -(H + ηI)⁻¹g, ρ without the damping term, no step where ρ ≤ 0, then η's new value."""
     lane = so.run(
         problem={"name": "rosenbrock"},
         optimizers=[{"name": "damped-newton", "damping": 0.5, "adapt": "levenberg-marquardt"}],

@@ -73,6 +73,7 @@ def serve(
     try:
         kept = open_store(settings.store, settings.disk)
     except StoreError as error:
+        listener.close()
         raise fail(str(error), 2 if "://" in store else 1) from None
     address = server.address(listener)
 

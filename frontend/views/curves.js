@@ -1,8 +1,9 @@
-// Curves: the loss, or any other column, against steps, passes or seconds; the scrubbed step is a line that can be dragged.
+// Curves: the loss, or any other column, against steps, passes or seconds; the scrubbed step is a line to drag.
 
 import { h, written } from "../dom.js";
 import { css } from "../geometry.js";
 import { figure, rgb } from "../plot.js";
+import { thinned } from "../paths.js";
 import { choice, toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -19,7 +20,8 @@ export const wants = (_session) => true;
 /** Titles of the columns every run has; an optimizer's own go by their names. @type {Record<string, string>} */
 const TITLES = {
   loss: "loss J", test_loss: "held-out loss", batch_loss: "loss on the batch", gradient_norm: "gradient norm ‖∇J‖",
-  step_norm: "step norm ‖Δw‖", slope: "slope ∇Jᵀ Δw", damping: "damping η", rho: "reduction ratio ρ", passes: "passes over the data",
+  step_norm: "step norm ‖Δw‖", slope: "slope ∇Jᵀ Δw", damping: "damping η", rho: "reduction ratio ρ",
+  passes: "passes over the data",
 };
 const titleOf = (/** @type {string} */ column) => TITLES[column] ?? column.replaceAll("_", " ");
 const AXES = { steps: "steps", passes: "passes over the data", seconds: "seconds of compute" };
@@ -32,7 +34,8 @@ export function seconds(lane) {
   for (let i = 0; i + 1 < marks.length; i++) {
     const [a, b] = [marks[i], marks[i + 1]];
     for (let k = a.step; k <= Math.min(b.step, lane.length - 1); k++) {
-      result[k] = b.step > a.step ? a.seconds + ((b.seconds - a.seconds) * (k - a.step)) / (b.step - a.step) : b.seconds;
+      const share = b.step > a.step ? (k - a.step) / (b.step - a.step) : 1;
+      result[k] = a.seconds + (b.seconds - a.seconds) * share;
     }
   }
   return result;
@@ -60,7 +63,8 @@ export function mount({ element, session, signal }) {
     chosen = false;
     again();
   });
-  const switches = toggles("How the curves are drawn", show, { logarithmic: "log scale", best: "distance to the best" }, (which) => {
+  const scales = { logarithmic: "log scale", best: "distance to the best" };
+  const switches = toggles("How the curves are drawn", show, scales, (which) => {
     chosen ||= which === "logarithmic";
     again();
   });
@@ -80,12 +84,12 @@ export function mount({ element, session, signal }) {
 
   /** Every lane's curve in the units of the axes. */
   function gather() {
+    const all = session.lanes.map((lane) => lane.columns[column] ?? []);
     let best = Infinity;
-    if (fromBest()) for (const lane of session.lanes) for (const v of lane.columns[column] ?? []) if (v !== null && v < best) best = v;
-    const shift = Number.isFinite(best) ? best : 0;
+    for (const v of all.flat()) if (v !== null && v < best) best = v;
+    const shift = fromBest() && Number.isFinite(best) ? best : 0;
     if (!chosen) {
-      const positive = session.lanes.every((lane) => (lane.columns[column] ?? []).every((v) => v === null || v - shift >= 0));
-      show.logarithmic = positive && column !== "passes";
+      show.logarithmic = best - shift >= 0 && column !== "passes";
       box("logarithmic").checked = show.logarithmic;
     }
     series = session.lanes.map((lane) => {
@@ -123,10 +127,11 @@ export function mount({ element, session, signal }) {
     }
     if (!(low <= high)) [low, high, first] = show.logarithmic ? [0.1, 1, 1] : [0, 1, 1];
     if (show.logarithmic) {
-      const l = Math.log10(low), h = Math.min(Math.log10(high), Math.log10(first) + 4), pad = Math.max(0.05 * (h - l), 0.05);
+      const l = Math.log10(low), h = Math.min(Math.log10(high), Math.log10(first) + 4);
+      const pad = Math.max(0.05 * (h - l), 0.05);
       return { x: [0, x1 || 1], y: [l - pad, h + pad] };
     }
-    const h = ["loss", "test_loss", "batch_loss"].includes(column) && first > low ? Math.min(high, low + 3 * (first - low)) : high;
+    const h = column.endsWith("loss") && first > low ? Math.min(high, low + 3 * (first - low)) : high;
     const pad = 0.05 * (h - low) || Math.abs(h) * 0.1 || 0.5;
     return { x: [0, x1 || 1], y: [low - pad, h + pad] };
   }
@@ -156,7 +161,7 @@ export function mount({ element, session, signal }) {
     if (!toPixel) return;
     const key = JSON.stringify([width, height, picture.range("xaxis"), picture.range("yaxis"), show]);
     if (fresh || key !== strokes.key) {
-      const path = (/** @type {Series} */ s) => line(s, toPixel, width, height);
+      const path = (/** @type {Series} */ s) => thinned(s, toPixel, width, height);
       strokes = { key, curves: series.map((s) => ({ whole: path(s), held: s.held && path(s.held) })) };
     }
     context.lineJoin = "round";
@@ -204,8 +209,9 @@ export function mount({ element, session, signal }) {
   function axes(/** @type {object[] | null} */ traces = null) {
     const { x, y } = ranges();
     frame = JSON.stringify({ x, y });
+    const whole = x[1] < 9 ? { dtick: 1 } : { tickformat: "d" }; // there is no half a step
     picture.commit(traces ?? [{ type: "scatter", x: [], y: [] }], {
-      xaxis: { range: x, title: { text: AXES[session.axis] }, ...(session.axis === "steps" && (x[1] < 9 ? { dtick: 1 } : { tickformat: "d" })) },
+      xaxis: { range: x, title: { text: AXES[session.axis] }, ...(session.axis === "steps" && whole) },
       yaxis: { range: y, type: show.logarithmic ? "log" : "linear", title: { text: heading() }, nticks: 7 },
     });
   }
@@ -223,9 +229,10 @@ export function mount({ element, session, signal }) {
       const lane = session.lanes[i];
       if (!lane) return [];
       const style = { type: "scatter", mode: "lines", line: { color: session.colour(i), width: 2 } };
-      const outside = `${lane.label}, held out`;
-      return [{ ...style, ...thin(s), name: lane.label, hovertemplate: said(lane.label) }, ...(s.held
-        ? [{ ...style, ...thin(s.held), name: outside, hovertemplate: said(outside), line: { ...style.line, dash: "dash" } }] : [])];
+      const own = { ...style, ...thin(s), name: lane.label, hovertemplate: said(lane.label) };
+      if (!s.held) return [own];
+      const name = `${lane.label}, held out`, dashed = { ...style.line, dash: "dash" };
+      return [own, { ...style, ...thin(s.held), name, hovertemplate: said(name), line: dashed }];
     }));
   }
 
@@ -235,14 +242,17 @@ export function mount({ element, session, signal }) {
     box("best").parentElement?.toggleAttribute("hidden", !column.endsWith("loss"));
     const value = lane?.columns[column]?.[step];
     const dashed = series.some((s) => s.held) ? " Dashed: the held-out loss." : "";
-    const cut = show.logarithmic && lane?.columns[column]?.some((v) => v !== null && v <= 0) ? " Values that are not positive have no place on a log scale." : "";
-    readout.textContent = lane?.length ? `${lane.label}, step ${step}: ${titleOf(column)} = ${written(value)}.${dashed}${cut}` : "";
+    const cut = show.logarithmic && lane?.columns[column]?.some((v) => v !== null && v <= 0)
+      ? " Values that are not positive have no place on a log scale." : "";
+    const here = lane?.length ? `${lane.label}, step ${step}: ${titleOf(column)} = ${written(value)}.` : "";
+    readout.textContent = here && here + dashed + cut;
   }
 
   function* rows() {
     const limit = Math.max(10, Math.floor(1000 / Math.max(1, session.lanes.length)));
     for (const [i, s] of series.entries()) {
-      for (let k = 0; k < Math.min(s.x.length, limit); k++) yield [session.lanes[i]?.label ?? "", s.step[k], s.x[k], s.y[k]];
+      const label = session.lanes[i]?.label ?? "";
+      for (let k = 0; k < Math.min(s.x.length, limit); k++) yield [label, s.step[k], s.x[k], s.y[k]];
     }
   }
 
@@ -275,7 +285,9 @@ export function mount({ element, session, signal }) {
     scrub(event);
     const drag = new AbortController();
     picture.area.addEventListener("pointermove", scrub, { signal: drag.signal });
-    for (const end of ["pointerup", "pointercancel"]) picture.area.addEventListener(end, () => drag.abort(), { signal: drag.signal });
+    for (const end of ["pointerup", "pointercancel"]) {
+      picture.area.addEventListener(end, () => drag.abort(), { signal: drag.signal });
+    }
   }, { signal });
 
   commit();
@@ -295,33 +307,4 @@ export function mount({ element, session, signal }) {
       picture.moved();
     },
   };
-}
-
-/** A curve, thinned to one vertical stroke a pixel column where it has more points than that.
- * @param {Series} curve @param {(x: number, y: number) => [number, number]} toPixel @param {number} width @param {number} height */
-function line({ x, y }, toPixel, width, height) {
-  const path = new Path2D();
-  let column = NaN, low = 0, high = 0, last = 0;
-  const clamp = (/** @type {number} */ v) => Math.min(Math.max(v, -height), 2 * height);
-  const finish = () => {
-    if (!(high - low >= 0.5)) return;
-    for (const v of [low, high, last]) path.lineTo(column, clamp(v));
-  };
-  for (let k = 0; k < x.length; k++) {
-    const [px, py] = toPixel(x[k], y[k]);
-    if (px < -width || px > 2 * width) continue;
-    if (px - column < 1) {
-      low = Math.min(low, py);
-      high = Math.max(high, py);
-      last = py;
-      continue;
-    }
-    finish();
-    if (Number.isNaN(column)) path.moveTo(px, clamp(py));
-    else path.lineTo(px, clamp(py));
-    column = px;
-    low = high = last = py;
-  }
-  finish();
-  return path;
 }

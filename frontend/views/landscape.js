@@ -1,9 +1,9 @@
-// The landscape: level sets of J, the lanes' paths, and at the scrubbed iterate what Newton's method believes there: the
-// quadratic model, its minimizer, and the damping path from the Newton step to the gradient direction.
+// The landscape: level sets of J, the lanes' paths, and at the scrubbed iterate what Newton's method believes there:
+// the quadratic model, its minimizer, and the damping path from the Newton step to the gradient direction.
 
 import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
-import { blend, css, levelSets, trail } from "../geometry.js";
+import { blend, css, levelSets, near, trail } from "../geometry.js";
 import { figure, rgb } from "../plot.js";
 import { startHandle } from "../start_handle.js";
 import { asker, dampingAt, dimension, recorded, terrain } from "../terrain.js";
@@ -81,13 +81,14 @@ export function mount({ element, session, signal }) {
     const key = [session.run?.id, at.lane, at.step, show.model, show.damping].join();
     if (key === asked) return;
     asked = key;
-    const adapted = lane.columns.damping ? dampingAt(session, at.lane, at.step) : null; // a fixed one the server knows
+    // A fixed damping the server knows; one that adapts it is told.
+    const eta = lane.columns.damping && { damping: dampingAt(session, at.lane, at.step) };
     const get = async (/** @type {any} */ probe) =>
       recorded(session, probe.name, at.lane, at.step) ?? (session.interactive ? session.probe(probe, at) : null);
     question(async () => {
       const answers = await Promise.allSettled([
         show.model && able("quadratic-model") ? get({ name: "quadratic-model" }) : null,
-        show.damping && able("damping-path") ? get({ name: "damping-path", ...(adapted !== null && { damping: adapted }) }) : null,
+        show.damping && able("damping-path") ? get({ name: "damping-path", ...eta }) : null,
       ]);
       const [model, path] = answers.map((answer) => (answer.status === "fulfilled" ? answer.value : null));
       const failed = answers.find((answer) => answer.status === "rejected");
@@ -103,16 +104,23 @@ export function mount({ element, session, signal }) {
     const says = [];
     if (grid?.slice && grid.explained) {
       const share = Math.round(100 * grid.explained.reduce((a, b) => a + b, 0));
-      says.push(`A slice through ${dimension(session)} weights: the plane of the paths' first two principal directions, ${share} % of their variance.`);
+      says.push(`A slice through ${dimension(session)} weights: the plane of the paths’ first two principal directions, ${
+        share} % of their variance.`);
     }
     if (lane?.length) says.push(`${lane.label}, step ${at.step}: J = ${written(lane.columns.loss?.[at.step])}.`);
     if (model && show.model) {
       const [low] = model.eigenvalues;
-      says.push(`Lowest eigenvalue ${written(low)}${model.bounded && low < 0 ? ": the model has a minimizer in this slice (×), but is unbounded below outside it."
-        : model.bounded ? "; the model has a minimizer (×)." : low < 0 ? ": the model is unbounded below, × is only its stationary point." : ": the model has no single minimizer."}`);
+      says.push(`Lowest eigenvalue ${written(low)}: ${
+        model.bounded && low < 0 ? "the model has a minimizer in this slice (×), but is unbounded below outside it."
+          : model.bounded ? "the model has a minimizer (×)."
+            : low < 0 ? "the model is unbounded below, × is only its stationary point."
+              : "the model has no single minimizer."}`);
     }
     if (path && show.damping && path.damping !== null) says.push(`Damping path at η = ${written(path.damping)} (◇).`);
-    const gone = session.lanes.flatMap((l, i) => (trails[i]?.leaves ? [`${l.label} leaves the picture at step ${trails[i].leaves?.step}.`] : []));
+    const gone = session.lanes.flatMap(({ label }, i) => {
+      const exit = trails[i]?.leaves;
+      return exit ? [`${label} leaves the picture at step ${exit.step}.`] : [];
+    });
     if (gone.length > 2) says.push(`${gone.length} lanes leave the picture.`);
     else says.push(...gone);
     if (problem) says.push(problem);
@@ -123,7 +131,8 @@ export function mount({ element, session, signal }) {
   function* rows() {
     const own = session.lanes[local.lane], centre = local.model && (local.model.minimizer ?? stationary(local.model));
     if (own && centre) {
-      yield [`${own.label}: the model’s ${local.model.minimizer ? "minimizer" : "stationary point"}`, local.step, ...centre, null];
+      const what = local.model.minimizer ? "minimizer" : "stationary point";
+      yield [`${own.label}: the model’s ${what}`, local.step, ...centre, null];
     }
     if (own && local.path?.point) yield [`${own.label}: damped step`, local.step, ...local.path.point, null];
     const limit = Math.max(10, Math.floor(1000 / Math.max(1, session.lanes.length)));
@@ -148,7 +157,7 @@ export function mount({ element, session, signal }) {
     ask(); // what is not in sight is not asked for
     // While the next answer is under way the last one stands: a blink at every step would be worse than a lag.
     const current = local.lane === session.selected;
-    const lane = rgb(session.colour(session.selected));
+    const lane = rgb(session.colour(session.selected)), halo = theme.paper;
     if (current && show.model && local.model) {
       context.lineJoin = "round";
       for (const { through, lines } of levelSets(local.model, box)) {
@@ -174,14 +183,17 @@ export function mount({ element, session, signal }) {
     if (show.trajectories) {
       const order = trails.map((_, i) => i).filter((i) => i !== session.selected);
       if (trails[session.selected]) order.push(session.selected);
-      for (const i of order) drawPath(context, trails[i], step, { colour: rgb(session.colour(i)), halo: theme.paper, strong: i === session.selected });
+      for (const i of order) {
+        drawPath(context, trails[i], step, { colour: rgb(session.colour(i)), halo, strong: i === session.selected });
+      }
     }
     if (current && show.model && local.model) {
       const centre = local.model.minimizer ?? stationary(local.model);
-      if (centre) mark(context, "cross", ...toPixel(centre[0], centre[1]), { colour: lane, halo: theme.paper });
+      if (centre) mark(context, "cross", ...toPixel(centre[0], centre[1]), { colour: lane, halo });
     }
     if (current && show.damping && local.path?.point) {
-      mark(context, "diamond", ...toPixel(local.path.point[0], local.path.point[1]), { colour: theme.ink, halo: theme.paper });
+      const [u, v] = local.path.point;
+      mark(context, "diamond", ...toPixel(u, v), { colour: theme.ink, halo });
     }
     handle.place(toPixel, width, height);
   }
@@ -204,7 +216,8 @@ export function mount({ element, session, signal }) {
     if (!grid || !shade || !window) return;
     picture.say(null);
     const theme = picture.theme, [u, v] = names();
-    const low = blend(theme.paper, theme.muted, theme.dark ? 0.62 : 0.55), line = css(theme.ink, theme.dark ? 0.3 : 0.25);
+    const low = blend(theme.paper, theme.muted, theme.dark ? 0.62 : 0.55);
+    const line = css(theme.ink, theme.dark ? 0.3 : 0.25);
     const ticks = Array.from({ length: 6 }, (_, i) => shade.base + (i * (shade.top - shade.base)) / 5);
     const wide = picture.area.clientWidth > 560;
     const contour = {
@@ -220,7 +233,7 @@ export function mount({ element, session, signal }) {
       hovertemplate: `J = %{customdata:.4g}<br>${u} = %{x:.4g}<br>${v} = %{y:.4g}<extra></extra>`,
     };
     const lanes = show.trajectories ? session.lanes.map((lane, i) => {
-      const shown = ground.path(i).slice(0, 2000);
+      const shown = near(ground.path(i).slice(0, 2000), window);
       return {
         type: "scatter", mode: "lines+markers", name: lane.label, showlegend: true,
         x: shown.map((p) => p[0]), y: shown.map((p) => p[1]),
@@ -235,18 +248,20 @@ export function mount({ element, session, signal }) {
     });
   }
 
-  /** The model and the damping path as traces, for the exported picture. @param {import("../geometry.js").Window} window */
+  /** The model and the damping path as traces, for the exported picture.
+   * @param {import("../geometry.js").Window} window */
   function atRest(window) {
-    const line = (/** @type {number[][]} */ points, /** @type {any} */ style, label = "") => ({
-      type: "scatter", mode: "lines", hoverinfo: "skip", line: style, showlegend: Boolean(label), name: label,
-      x: points.map((p) => p[0]), y: points.map((p) => p[1]),
-    });
+    const line = (/** @type {(number | null)[][]} */ points, /** @type {any} */ style) => {
+      const [x, y] = [0, 1].map((i) => near(points, window).map((p) => p[i]));
+      return { type: "scatter", mode: "lines", hoverinfo: "skip", line: style, showlegend: false, x, y };
+    };
     const colour = session.colour(session.selected), ink = css(picture.theme.ink);
     const rings = show.model && local.model ? levelSets(local.model, window) : [];
     const branches = show.damping && local.path ? local.path.branches : [];
     return [
       ...rings.flatMap(({ through, lines }) => lines.map((p) => line(p, { color: colour, width: through ? 2 : 1 }))),
-      ...branches.map((/** @type {any} */ b) => line(b.points, { color: ink, width: 1.5, dash: b.main ? "solid" : "dot" })),
+      ...branches.map((/** @type {any} */ branch) =>
+        line(branch.points, { color: ink, width: 1.5, dash: branch.main ? "solid" : "dot" })),
     ];
   }
 

@@ -1,5 +1,5 @@
-// Small multiples: one panel a lane, side by side over the same landscape, all under one scrub. The level sets are traced
-// once into a canvas that every panel copies; only the overlays move.
+// Small multiples: one panel a lane, side by side over the same landscape, all under one scrub. The level sets are
+// traced once into a canvas that every panel copies; only the overlays move.
 
 import { h, written } from "../dom.js";
 import { blend, css, isolines, trail } from "../geometry.js";
@@ -27,10 +27,15 @@ export function mount({ element, session, signal }) {
   const reduced = matchMedia("(prefers-reduced-motion: reduce)");
   const grid = h("ul", { class: "multiples" });
   const note = h("p", { class: "view-readout" });
-  const earlier = h("button", { type: "button" }, "Earlier lanes"), later = h("button", { type: "button" }, "Later lanes");
+  const earlier = h("button", { type: "button" }, "Earlier lanes");
+  const later = h("button", { type: "button" }, "Later lanes");
   const pages = h("div", { class: "view-controls", hidden: true }, earlier, later);
-  const data = dataTable("one landscape a lane", () => ({ head: ["lane", "status", "steps", "step shown", ...ground.names(), "J"], rows }));
-  element.append(h("figure", { class: "plot multiples-figure", role: "figure", "aria-label": "One landscape a lane" }, grid, pages, note, data.details));
+  const label = "One landscape a lane";
+  const data = dataTable(label, () => ({
+    head: ["lane", "status", "steps", "step shown", ...ground.names(), "J"], rows,
+  }));
+  element.append(h("figure", { class: "plot multiples-figure", role: "figure", "aria-label": label },
+    grid, pages, note, data.details));
 
   let theme = themeOf(element), page = 0, frame = 0, told = 0, visible = true, stale = true, based = "";
   /** @type {Panel[]} */
@@ -79,7 +84,8 @@ export function mount({ element, session, signal }) {
   earlier.addEventListener("click", () => turn(-1), { signal });
   later.addEventListener("click", () => turn(1), { signal });
 
-  const shownStep = (/** @type {number} */ lane) => Math.min(Math.round(session.step), Math.max((session.lanes[lane]?.length ?? 1) - 1, 0));
+  /** The scrubbed step, or the lane's last. @param {number} lane */
+  const shownStep = (lane) => Math.min(Math.round(session.step), Math.max((session.lanes[lane]?.length ?? 1) - 1, 0));
 
   function tell() {
     told = performance.now();
@@ -95,19 +101,23 @@ export function mount({ element, session, signal }) {
       panel.item.classList.toggle("selected", first() + i === session.selected);
       panel.picture.setAttribute("aria-label", `${lane.label} on the landscape: ${status}; step ${step}, ${loss}`);
     });
-    const more = session.lanes.length > PAGE ? `Lanes ${first() + 1} to ${first() + count()} of ${session.lanes.length}. ` : "";
-    note.textContent = more + (ground.grid?.slice ? "A slice: the plane of the paths' first two principal directions." : "");
+    const all = session.lanes.length;
+    const more = all > PAGE ? `Lanes ${first() + 1} to ${first() + count()} of ${all}. ` : "";
+    const slice = ground.grid?.slice ? "A slice: the plane of the paths’ first two principal directions." : "";
+    note.textContent = more + slice;
     data.refresh();
   }
 
   function* rows() {
     for (const [i, lane] of session.lanes.entries()) {
       const step = shownStep(i), at = ground.path(i)[step];
-      yield [lane.label, lane.end?.status ?? "running", lane.length - 1, step, at?.[0] ?? null, at?.[1] ?? null, lane.columns.loss?.[step] ?? null];
+      const place = [at?.[0] ?? null, at?.[1] ?? null, lane.columns.loss?.[step] ?? null];
+      yield [lane.label, lane.end?.status ?? "running", lane.length - 1, step, ...place];
     }
   }
 
-  /** Traces the level sets once, at a panel's size, and copies them into every panel. @param {number} width @param {number} height */
+  /** Traces the level sets once, at a panel's size, and copies them into every panel.
+   * @param {number} width @param {number} height */
   function trace(width, height) {
     const { grid: land, relief: shade } = ground;
     const key = [width, height, panels.length, theme.dark, theme.paper, devicePixelRatio, page].join();
@@ -158,7 +168,8 @@ export function mount({ element, session, signal }) {
     const step = reduced.matches ? Math.round(session.step) : session.step;
     panels.forEach(({ over }, i) => {
       const context = surface(over, width, height);
-      if (trails[i]) drawPath(context, trails[i], step, { colour: rgb(session.colour(first() + i)), halo: theme.paper, size: 0.85 });
+      const colour = rgb(session.colour(first() + i));
+      if (trails[i]) drawPath(context, trails[i], step, { colour, halo: theme.paper, size: 0.85 });
     });
     if (performance.now() - told > WORDS) tell();
   }

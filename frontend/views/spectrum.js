@@ -1,5 +1,5 @@
-// The spectrum at the scrubbed iterate: eigenvalues by rank, the damping η among them, the filter ν/(ν + η) that damping
-// lays over Newton's step, and how much of the gradient lies along each eigenvector.
+// The spectrum at the scrubbed iterate: eigenvalues by rank, the damping η among them, the filter ν/(ν + η) that
+// damping lays over Newton's step, and how much of the gradient lies along each eigenvector.
 
 import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
@@ -10,7 +10,9 @@ import { choice } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
 /** @typedef {import("../types").SessionEvent} SessionEvent */
-/** @typedef {{matrix: string, method: string, eigenvalues: number[], gradient: number[], step: number, lane: number}} Spectrum */
+/** @typedef {import("../plot.js").Theme} Theme */
+/** @typedef {{matrix: string, method: string, eigenvalues: number[], gradient: number[]}} Answer */
+/** @typedef {Answer & {lane: number, step: number}} Spectrum */
 /** @typedef {{nu: number[], g: number[], size: number}} Ranked  descending; size is the largest |ν| */
 
 export const name = "spectrum";
@@ -23,7 +25,9 @@ export function wants(session) {
 }
 
 /** @type {Record<string, string>} */
-const MATRICES = { hessian: "Hessian H", "gauss-newton": "Gauss-Newton G", fisher: "Fisher F", "empirical-fisher": "empirical Fisher" };
+const MATRICES = {
+  hessian: "Hessian H", "gauss-newton": "Gauss-Newton G", fisher: "Fisher F", "empirical-fisher": "empirical Fisher",
+};
 const DEPTH = 1e-13; // eigenvalues smaller than this share of the largest are rounding: drawn on the lower edge
 
 /** The share of Newton's step that damping leaves along an eigenvector. @param {number} nu @param {number} eta */
@@ -42,7 +46,8 @@ export function mount({ element, session, signal }) {
   let matrix = session.spec.probes?.find((p) => p.name === "spectrum")?.matrix ?? options?.default ?? matrices[0];
 
   const picture = figure({
-    element, signal, label: "Spectrum of the curvature at the scrubbed iterate", file: "spectrum", draw, tell: () => tell(), settle: () => commit(),
+    element, signal, label: "Spectrum of the curvature at the scrubbed iterate", file: "spectrum", draw,
+    tell: () => tell(), settle: () => commit(),
     table: () => ({ head: ["rank", "eigenvalue ν", "gradient component", "filter ν/(ν + η)"], rows }),
   });
   picture.root.classList.add("tall");
@@ -97,11 +102,18 @@ export function mount({ element, session, signal }) {
     which.offer(matrices.map((m) => [m, MATRICES[m] ?? m]), matrix);
     if (!shown) return;
     const { nu, size } = ranked, eta = damping(), n = nu.length;
-    const negative = nu.filter((v) => v < -DEPTH * size).length, tiny = nu.filter((v) => Math.abs(v) <= DEPTH * size).length;
-    const parts = [`${MATRICES[shown.matrix] ?? shown.matrix} of ${session.lanes[shown.lane]?.label ?? "the lane"} at step ${shown.step}: ${n} eigenvalues, ν from ${written(nu[n - 1])} to ${written(nu[0])}`];
+    const negative = nu.filter((v) => v < -DEPTH * size).length;
+    const tiny = nu.filter((v) => Math.abs(v) <= DEPTH * size).length;
+    const whose = `${MATRICES[shown.matrix] ?? shown.matrix} of ${session.lanes[shown.lane]?.label ?? "the lane"}`;
+    const parts = [
+      `${whose} at step ${shown.step}: ${n} eigenvalues, ν from ${written(nu[n - 1])} to ${written(nu[0])}`,
+    ];
     if (negative) parts.push(`${negative} negative (hollow)`);
     if (tiny) parts.push(`${tiny} zero to rounding (on the lower edge)`);
-    if (eta) parts.push(`${nu.filter((v) => v > eta).length} above η = ${written(eta)}: there the step is Newton's, below it is gradient descent's`);
+    if (eta) {
+      const above = nu.filter((v) => v > eta).length;
+      parts.push(`${above} above η = ${written(eta)}: there the step is Newton’s, below it is gradient descent’s`);
+    }
     readout.textContent = `${parts.join("; ")}.${shown.method === "exact" ? "" : ` Estimated (${shown.method}).`}`;
   }
 
@@ -117,17 +129,22 @@ export function mount({ element, session, signal }) {
       return [Math.floor(Math.log10(Math.max(low, floor)) - 0.1), Math.ceil(Math.log10(high) + 0.1)];
     };
     const n = Math.max(nu.length, 1);
-    return { x: [0.5 - n * 0.015, n + 0.5 + n * 0.015], nu: decades(sizes, 0), g: decades(squares, peak * 1e-16), below: nu.some((v) => v < -DEPTH * top) };
+    return {
+      x: [0.5 - n * 0.015, n + 0.5 + n * 0.015], nu: decades(sizes, 0), g: decades(squares, peak * 1e-16),
+      below: nu.some((v) => v < -DEPTH * top),
+    };
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import("../plot.js").Area} area */
   function draw(context, { width, theme }) {
     ask();
     fit();
-    const upper = picture.mapper("xaxis", "yaxis"), lower = picture.mapper("xaxis", "yaxis2"), right = picture.mapper("xaxis", "yaxis3");
-    const y = picture.scale("yaxis"), y2 = picture.scale("yaxis2"), edge = picture.range("yaxis"), edge2 = picture.range("yaxis2");
+    const [upper, lower, right] = ["yaxis", "yaxis2", "yaxis3"].map((axis) => picture.mapper("xaxis", axis));
+    const [y, y2] = [picture.scale("yaxis"), picture.scale("yaxis2")];
+    const [edge, edge2] = [picture.range("yaxis"), picture.range("yaxis2")];
     if (!shown || !upper || !lower || !right || !y || !y2 || !edge || !edge2) return;
-    const { nu, g } = ranked, n = nu.length, eta = damping(), floor = y.offset + y.slope * edge[0], top = y.offset + y.slope * edge[1];
+    const { nu, g } = ranked, n = nu.length, eta = damping();
+    const floor = y.offset + y.slope * edge[0], top = y.offset + y.slope * edge[1];
     const colour = rgb(session.colour(shown.lane)), step = upper(2, 1)[0] - upper(1, 1)[0];
     context.save();
     context.beginPath();
@@ -163,7 +180,7 @@ export function mount({ element, session, signal }) {
         else context.moveTo(px, py);
       });
       context.stroke();
-      label(context, `η = ${written(eta, 3)}`, 6, level - 5 < top + 12 ? level + 14 : level - 5, theme);
+      label(context, `η = ${written(eta, 3)}`, width / 2, level - 5 < top + 12 ? level + 14 : level - 5, theme);
     }
     const radius = Math.min(4.5, Math.max(1.6, step * 0.45));
     for (const sign of [1, -1]) {
@@ -189,7 +206,8 @@ export function mount({ element, session, signal }) {
     });
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {string} text @param {number} x @param {number} y @param {import("../plot.js").Theme} theme */
+  /** @param {CanvasRenderingContext2D} context @param {string} text @param {number} x @param {number} y
+   * @param {Theme} theme */
   function label(context, text, x, y, theme) {
     context.font = `12px ${theme.font}`;
     context.lineWidth = 4;
@@ -201,7 +219,8 @@ export function mount({ element, session, signal }) {
   }
 
   function fit() {
-    if (picture.zoomed || performance.now() - framed < 150 || JSON.stringify([ranges(), Boolean(damping())]) === frame) return;
+    if (picture.zoomed || performance.now() - framed < 150) return;
+    if (JSON.stringify([ranges(), Boolean(damping())]) === frame) return;
     framed = performance.now();
     commit([]);
   }
@@ -215,29 +234,45 @@ export function mount({ element, session, signal }) {
     const all = [
       {
         type: "scatter", mode: "markers", name: "|ν|", x: rank, y: nu.map((v) => Math.abs(v) || null), customdata: nu,
-        marker: { color: nu.map((v) => (v < 0 ? css(theme.paper) : colour)), line: { color: nu.map((v) => (v < 0 ? css(theme.ink) : colour)), width: 1.5 }, size: 8 },
+        marker: {
+          color: nu.map((v) => (v < 0 ? css(theme.paper) : colour)), size: 8,
+          line: { color: nu.map((v) => (v < 0 ? css(theme.ink) : colour)), width: 1.5 },
+        },
         hovertemplate: "ν<sub>%{x}</sub> = %{customdata:.5g}<extra></extra>",
       },
       {
-        type: "bar", name: "squared gradient component", x: rank, y: g.map((v) => v * v), yaxis: "y2", marker: { color: colour },
+        type: "bar", name: "squared gradient component", x: rank, y: g.map((v) => v * v), yaxis: "y2",
+        marker: { color: colour },
         hovertemplate: "(gᵀq<sub>%{x}</sub>)² = %{y:.4g}<extra></extra>",
       },
       ...(eta ? [
-        { type: "scatter", mode: "lines", name: "ν/(ν + η)", x: rank, y: nu.map((v) => filter(v, eta)), yaxis: "y3", line: { color: css(theme.accent), width: 2 }, hovertemplate: "filter %{y:.3g}<extra></extra>" },
-        { type: "scatter", mode: "lines", name: `η = ${written(eta, 3)}`, x: range.x, y: [eta, eta], line: { color: css(theme.ink), dash: "dash", width: 1.5 }, hoverinfo: "skip" },
+        {
+          type: "scatter", mode: "lines", name: "ν/(ν + η)", x: rank, y: nu.map((v) => filter(v, eta)), yaxis: "y3",
+          line: { color: css(theme.accent), width: 2 }, hovertemplate: "filter %{y:.3g}<extra></extra>",
+        },
+        {
+          type: "scatter", mode: "lines", name: `η = ${written(eta, 3)}`, x: range.x, y: [eta, eta], hoverinfo: "skip",
+          line: { color: css(theme.ink), dash: "dash", width: 1.5 },
+        },
       ] : []),
     ];
     const empty = ["y", "y2", "y3"].map((yaxis) => ({ type: "scatter", x: [], y: [], yaxis }));
     const log = { type: "log", dtick: 1, nticks: 6, exponentformat: "power" };
-    const spaced = (/** @type {number[]} */ [low, high]) => ({ range: [low, high], dtick: Math.max(1, Math.ceil((high - low) / 5)) });
+    const spaced = (/** @type {number[]} */ [low, high]) =>
+      ({ range: [low, high], dtick: Math.max(1, Math.ceil((high - low) / 5)) });
     picture.commit(traces ? empty : [...all, ...(eta ? [] : [empty[2]])], {
-      xaxis: { range: range.x, title: { text: "rank of the eigenvalue" }, anchor: "y2", ...(nu.length <= 12 ? { dtick: 1 } : { tickformat: "d" }), showgrid: false },
+      xaxis: {
+        range: range.x, title: { text: "rank of the eigenvalue" }, anchor: "y2", showgrid: false,
+        ...(nu.length <= 12 ? { dtick: 1 } : { tickformat: "d" }),
+      },
       yaxis: { ...log, ...spaced(range.nu), domain: [0.4, 1], title: { text: "|ν|" } },
       yaxis2: { ...log, ...spaced(range.g), domain: [0, 0.31], title: { text: "(gᵀq)²" } },
       yaxis3: {
-        overlaying: "y", side: "right", anchor: "x", range: range.below ? [-1.05, 2.05] : [-0.02, 1.05], showgrid: false,
-        title: { text: eta ? "filter ν/(ν + η)" : "" }, showticklabels: Boolean(eta), showline: Boolean(eta), ticks: eta ? "outside" : "", tickmode: "array",
-        tickvals: range.below ? [-1, 0, 1, 2] : [0, 0.5, 1], color: css(theme.accent), tickfont: { color: css(theme.accent), size: 12 },
+        overlaying: "y", side: "right", anchor: "x", range: range.below ? [-1.05, 2.05] : [-0.02, 1.05],
+        title: { text: eta ? "filter ν/(ν + η)" : "" }, color: css(theme.accent), showgrid: false,
+        showline: Boolean(eta), showticklabels: Boolean(eta), ticks: eta ? "outside" : "",
+        tickfont: { color: css(theme.accent), size: 12 },
+        tickmode: "array", tickvals: range.below ? [-1, 0, 1, 2] : [0, 0.5, 1],
       },
       margin: { l: 56, r: eta ? 56 : 12, t: 10, b: 44 }, bargap: 0.3,
     });

@@ -2,6 +2,9 @@
 
 import json
 import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
@@ -344,10 +347,34 @@ HOST = """<!doctype html><title>a course</title><style>iframe {{ border: 0; widt
 <iframe src="{source}" height="100"></iframe>"""
 
 
-def test_embed_in_another_origin_tells_its_height(page: Page, server: str):
-    source = f"{server}/embed{ONE[1:]}&id=figure-1"
-    page.route("http://course.example/", lambda route: route.fulfill(body=HOST.format(source=source), content_type="text/html"))
-    page.goto("http://course.example/")
+@pytest.fixture
+def hosted() -> Iterator[Callable[[str], str]]:
+    """`hosted(html)` is the address of a page of an origin of its own. (Browsers let no page from elsewhere frame this one.)"""
+    pages: list[ThreadingHTTPServer] = []
+
+    def serve(html: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "text/html")
+                self.end_headers()
+                self.wfile.write(html.encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        pages.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=pages[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{pages[-1].server_port}/"
+
+    yield serve
+    for page in pages:
+        page.shutdown()
+        page.server_close()
+
+
+def test_embed_in_another_origin_tells_its_height(page: Page, server: str, hosted: Callable[[str], str]):
+    page.goto(hosted(HOST.format(source=f"{server}/embed{ONE[1:]}&amp;id=figure-1")))
     frame = page.frame_locator("iframe")
     expect(frame.locator("[data-view]")).to_have_count(1)
     expect(frame.locator("table.lanes")).to_contain_text("Damped Newton")
@@ -394,7 +421,7 @@ def test_narrow_screens_scroll_one_way_and_lift_the_controls(page: Page, server:
 
 def test_taking_it_away(page: Page, server: str):
     opened(page, server + ONE)
-    for label, expected in [("CSV", "lane,step"), ("JSON", "{")]:
+    for label, expected in [("CSV", "lane,step"), ("JSON", "[{")]:
         href = page.get_by_role("link", name=label, exact=True).get_attribute("href")
         assert page.request.get(server + (href or "")).text().startswith(expected)
     href = page.get_by_role("link", name="Weights").get_attribute("href")

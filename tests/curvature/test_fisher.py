@@ -21,7 +21,10 @@ matrices = jax.jit(lambda J, w: (fisher(J, w).matrix, gauss_newton(J, w).matrix,
 @jax.jit
 def jacobians(J, w):
     """Outputs (B, K) and their Jacobian (B, K, D), all examples at once."""
-    z = lambda w: J.problem.outputs(w, J.batch.inputs)  # noqa: E731
+
+    def z(w):
+        return J.problem.outputs(w, J.batch.inputs)
+
     return z(w), jax.jacrev(z)(w)
 
 

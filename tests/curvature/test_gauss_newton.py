@@ -32,7 +32,7 @@ def dense(J, w):
 @pytest.mark.parametrize("name", WITH_OUTPUTS)
 def test_g_is_the_dense_sum_over_examples_without_the_l2_term(name):
     J, w = small(name)
-    G, R, Gw, (ν, Q) = (jax.device_get(part) for part in found(J, w))
+    G, R, Gw, (ν, _) = (jax.device_get(part) for part in found(J, w))
     expected = np.asarray(dense(J, w))
     size = np.linalg.norm(expected, 2)
     np.testing.assert_allclose(G, expected, atol=1e-13 * size, rtol=0)
@@ -60,7 +60,9 @@ def test_g_is_not_the_hessian_of_a_network_but_their_difference_is_the_residuals
     @jax.jit
     def residual_term(w):
         def of_one(x, t):
-            z = lambda w: J.problem.outputs(w, x[None])[0, 0]  # noqa: E731
+            def z(w):
+                return J.problem.outputs(w, x[None])[0, 0]
+
             return (z(w) - t[0]) * jax.jacfwd(jax.grad(z))(w)
 
         return jnp.mean(jax.vmap(of_one)(*map(jnp.asarray, J.batch)), axis=0)

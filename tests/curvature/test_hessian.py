@@ -1,4 +1,4 @@
-"""H with its l2 term, and the l2 term's place. (Every problem's H against differences: problems/test_derivatives.py.)"""
+"""H with its l2 term, and the l2 term's place. (Against differences: problems/test_derivatives.py.)"""
 
 import jax
 import numpy as np

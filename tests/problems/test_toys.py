@@ -36,9 +36,9 @@ def test_costs_are_their_formulas(name):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_minima_are_where_the_literature_has_them(name):
     J = cost(name)
-    points, value = MINIMA[name]
+    points, lowest = MINIMA[name]
     for w in np.array(points, float):
-        assert np.isclose(value(J, w), value, atol=1e-9)
+        assert np.isclose(value(J, w), lowest, atol=1e-9)
         np.testing.assert_allclose(gradient_of(J, w), 0, atol=1e-4)
         assert np.linalg.eigvalsh(hessian_of(J, w))[0] > 0.1
         (x0, x1), (y0, y1) = J.problem.window

@@ -64,7 +64,10 @@ REFUSED = {
     "too many lanes": (spec(optimizers=[{**DAMPED, "damping": [0.1] * 200}] * 2), "optimizers"),
     "optimizer that does not fit": (spec(problem={"name": "saddle"}, optimizers=[GAUSS_NEWTON]), "optimizers[0]"),
     "too dear": (
-        {"problem": {"name": "digits-classifier", "batch": 0}, "optimizers": [{"name": "adam"}], "steps": 100_000},
+        {
+            **spec(problem={"name": "digits-classifier"}, optimizers=[{"name": "adam", "rate": [0.1] * 99}]),
+            "steps": 10**5,
+        },
         "steps",
     ),
     "a list": ([1, 2], None),

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -118,10 +119,16 @@ def test_stores_that_there_are_not_yet(where):
 def test_killed_server_has_lost_no_finished_run(tmp_path: Path):
     specs = [short(steps=200) for _ in range(5)]
     where = str(tmp_path / "runs.sqlite")
-    with server("--store", where) as first, httpx.Client(base_url=first.address, timeout=60) as client:
+    with (
+        server("--store", where, SECONDORDER_WARM="0") as first,
+        httpx.Client(base_url=first.address, timeout=60) as client,
+    ):
         told = [run(client, spec) for spec in specs]
         first.stop(signal.SIGKILL)
-    with server("--store", where) as second, httpx.Client(base_url=second.address, timeout=60) as client:
+    with (
+        server("--store", where, SECONDORDER_WARM="0") as second,
+        httpx.Client(base_url=second.address, timeout=60) as client,
+    ):
         for spec, before in zip(specs, told, strict=True):
             with client.stream("GET", f"/api/runs/{before[0].data['id']}/events") as response:
                 assert numbered(read(response)) == numbered(before)
@@ -134,25 +141,29 @@ def test_killed_server_has_lost_no_finished_run(tmp_path: Path):
     database.close()
 
 
-class TestBoundedMemory:
-    LIMIT = 400_000
+LIMIT = 400_000
 
-    @pytest.fixture(scope="class")
-    def small(self):
-        with server(SECONDORDER_MEMORY=str(self.LIMIT), SECONDORDER_WARM="0") as started:
-            yield started
 
-    def test_hour_of_slider_moves_grows_nothing(self, small):
-        with httpx.Client(base_url=small.address, timeout=60) as client:
-            specs = [short(optimizers=[{"name": "gradient-descent", "rate": 1e-4 + k * 1e-6}]) for k in range(150)]
-            ids = [run(client, spec)[0].data["id"] for spec in specs]
-            figures = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
-            assert 0 < float(figures["secondorder_kept_bytes"]) <= self.LIMIT
-            assert client.get(f"/api/runs/{ids[0]}").status_code == 404
-            assert client.get(f"/api/runs/{ids[-1]}").status_code == 200
+@pytest.fixture(scope="module")
+def small() -> Iterator[httpx.Client]:
+    """A server that keeps little."""
+    with (
+        server(SECONDORDER_MEMORY=str(LIMIT), SECONDORDER_WARM="0") as started,
+        httpx.Client(base_url=started.address, timeout=60) as client,
+    ):
+        yield client
 
-    def test_run_too_large_fails_and_says_so(self, small):
-        with httpx.Client(base_url=small.address, timeout=60) as client:
-            end = run(client, short(steps=20_000))[-1]
-            assert end.data["lanes"][0]["status"] == "failed"
-            assert f"{self.LIMIT} bytes" in end.data["lanes"][0]["reason"]
+
+def test_hour_of_slider_moves_grows_nothing(small):
+    specs = [short(optimizers=[{"name": "gradient-descent", "rate": 1e-4 + k * 1e-6}]) for k in range(150)]
+    ids = [run(small, spec)[0].data["id"] for spec in specs]
+    figures = dict(line.rsplit(" ", 1) for line in small.get("/metrics").text.splitlines() if line[0] != "#")
+    assert 0 < float(figures["secondorder_kept_bytes"]) <= LIMIT
+    assert small.get(f"/api/runs/{ids[0]}").status_code == 404
+    assert small.get(f"/api/runs/{ids[-1]}").status_code == 200
+
+
+def test_run_too_large_fails_and_says_so(small):
+    lane = run(small, short(steps=20_000))[-1].data["lanes"][0]
+    assert lane["status"] == "failed"
+    assert f"{LIMIT} bytes" in lane["reason"]

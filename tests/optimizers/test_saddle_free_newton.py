@@ -1,0 +1,67 @@
+"""Saddle-free Newton against numpy's |H|, and the saddle that catches Newton but not it."""
+
+import numpy as np
+import pytest
+
+import secondorder as so
+from secondorder.core import Problem, register
+from secondorder.optimizers.damped_newton import DampedNewton
+from secondorder.optimizers.saddle_free_newton import SaddleFreeNewton
+from secondorder.problems.himmelblau import Himmelblau
+from tests.oracles import gradient_of, hessian_of, objective, path
+
+
+@register
+class Cubic(Problem):
+    """J = Σ w_j³/6 + w_0 w_1 + w_1 w_2 + w_2 w_3: indefinite nearly everywhere."""
+
+    name = "cubic"
+
+    @property
+    def dimension(self) -> int:
+        return 4
+
+    def loss(self, w, batch):
+        return (w**3).sum() / 6 + (w[1:] * w[:-1]).sum()
+
+
+@pytest.mark.parametrize(("problem", "w"), [(Himmelblau(), [0.1, 2.9]), (Cubic(), [0.5, -1.0, 2.0, 0.3])])
+def test_a_step_takes_the_curvatures_by_their_absolute_values(problem, w):
+    J, w = objective(problem), np.array(w)
+    g, (ν, Q) = np.asarray(gradient_of(J, w)), np.linalg.eigh(hessian_of(J, w))
+    assert ν[0] < -0.1
+    assert ν[-1] > 0.1
+    for η in (0.1, 5.0):
+        δ = path(SaddleFreeNewton(damping=η), J, w, 1)[1] - w
+        np.testing.assert_allclose(δ, -Q @ ((Q.T @ g) / (np.abs(ν) + η)), rtol=1e-11)
+        assert g @ δ < 0
+
+
+def test_where_the_hessian_is_positive_definite_it_is_damped_newton():
+    J, w = objective(Himmelblau()), np.array([3.5, 2.2])
+    ws = [path(optimizer(damping=0.2), J, w, 6) for optimizer in (SaddleFreeNewton, DampedNewton)]
+    np.testing.assert_allclose(ws[0], ws[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("start", [[1.2, 0.3], [-0.5, -0.01], [0.4, 0.4]])
+def test_it_leaves_the_saddle_to_which_newton_goes(start):
+    run = so.run(
+        problem={"name": "saddle"},
+        start=start,
+        steps=100,
+        optimizers=[{"name": "newton"}, {"name": "saddle-free-newton"}],
+    )
+    newton, free = run.lanes
+    assert (newton.status, free.status) == ("converged", "converged")
+    np.testing.assert_allclose(newton.w[-1], [0, 0], atol=1e-9)
+    np.testing.assert_allclose(free.w[-1], [0, np.sign(start[1])], atol=1e-8)
+    assert np.all(free.slope[1:] < 0)
+
+
+def test_at_a_curvature_of_zero_without_damping_it_says_so():
+    lane = so.run(
+        problem={"name": "rosenbrock"},
+        start=[0.0, 0.005],
+        optimizers=[{"name": "saddle-free-newton", "damping": 0.0}],
+    ).lanes[0]
+    assert (lane.status, lane.reason) == ("stopped", "the damped matrix Q|ν|Qᵀ + ηI is singular at step 0")
