@@ -4,7 +4,7 @@ import { stateOfSession } from "./address.js";
 import { insist, messages, watchTheme } from "./chrome.js";
 import { byId } from "./dom.js";
 import { laneTable } from "./lanes.js";
-import { player } from "./player.js";
+import { axisChoice, player } from "./player.js";
 import { Session } from "./session.js";
 import { decode, encode } from "./spec.js";
 import { loadViews, stage, VIEWS } from "./stage.js";
@@ -38,7 +38,10 @@ async function main() {
   const session = new Session(catalog, server, state);
   const shown = state.hide.reduce((left, part) => left.filter((name) => name !== part), ["player", "legend", "link"]);
   stage({ element: byId("figures"), chooser: null, session, modules, signal, chosen: state.views, changed() {} });
-  if (shown.includes("player")) player({ element: byId("player"), session, signal, keys: false });
+  if (shown.includes("player")) {
+    player({ element: byId("player"), session, signal, keys: false });
+    byId("player").append(axisChoice(session, signal));
+  }
   if (shown.includes("legend")) laneTable({ element: byId("lanes"), session, signal });
   const link = /** @type {HTMLAnchorElement} */ (byId("open"));
   link.hidden = !shown.includes("link");

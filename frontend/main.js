@@ -7,7 +7,7 @@ import { insist, liftButton, messages, themeButton, watchTheme } from "./chrome.
 import { controls } from "./controls.js";
 import { byId, h, markup } from "./dom.js";
 import { laneTable } from "./lanes.js";
-import { player } from "./player.js";
+import { axisChoice, player } from "./player.js";
 import { Session } from "./session.js";
 import { share } from "./share.js";
 import { decode, encode } from "./spec.js";
@@ -52,6 +52,7 @@ async function main() {
     heading: "h3", between: byId("lanes"),
   });
   const play = player({ element: byId("player"), session, signal });
+  byId("axis").replaceWith(axisChoice(session, signal));
   byId("player").append(liftButton(byId("panel"), signal));
   laneTable({ element: byId("lanes"), session, signal });
   share({ element: byId("share"), session, signal, state });

@@ -1,6 +1,7 @@
 // Play, pause, step and scrub: one step of the run, shown by all views at once.
 
 import { h, icon } from "./dom.js";
+import { AXES } from "./spec.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -14,6 +15,16 @@ const JUMPS = 400; // milliseconds between steps where motion is reduced
 /** Keys that an element itself answers to. @param {EventTarget | null} target */
 const typing = (target) => target instanceof Element
   && target.closest("input, select, textarea, button, summary, a, [role=slider], [contenteditable]") !== null;
+
+/** What the curves run against. @param {Session} session @param {AbortSignal} signal */
+export function axisChoice(session, signal) {
+  const select = h("select", {}, AXES.map((axis) => h("option", { value: axis }, axis)));
+  const show = () => { select.value = session.axis; };
+  select.addEventListener("change", () => { session.axis = AXES[select.selectedIndex]; });
+  session.listen((event) => event.kind === "axis" && show(), { signal });
+  show();
+  return h("label", { class: "axis" }, "Curves over ", select);
+}
 
 /** @param {{element: HTMLElement, session: Session, signal: AbortSignal, keys?: boolean}} options
  *   keys: whether the space bar plays wherever the focus is */

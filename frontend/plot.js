@@ -177,7 +177,6 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     const axis = {
       color: css(theme.ink), gridcolor: css(theme.line), linecolor: css(theme.muted), zeroline: false, ticks: "outside",
       ticklen: 4, tickcolor: css(theme.muted), exponentformat: "power", automargin: true,
-      minorloglabels: "none",
     };
     /** @type {any} */
     const result = {

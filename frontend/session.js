@@ -1,6 +1,7 @@
 // The page's one state: the spec, the run that it denotes with every row that has come, and where the reader looks.
 // Controls, player, views and the URL talk through it and never to one another.
 
+import { named, unfit } from "./catalog.js";
 import { append, forgetColours, laneColour, newLane } from "./lane.js";
 import { Refusal } from "./stream.js";
 
@@ -54,6 +55,8 @@ export class Session extends EventTarget {
   #probes = new AbortController();
   /** @type {Map<string, Promise<any>>} */
   #answers = new Map();
+  /** Probes that the server said do not fit a problem, and why. @type {Map<string, string>} */
+  #refused = new Map();
 
   /** @param {Catalog} catalog @param {Source} source @param {State} state */
   constructor(catalog, source, state) {
@@ -69,8 +72,7 @@ export class Session extends EventTarget {
   get spec() { return this.#spec; }
   get interactive() { return this.#source.interactive; }
   get problem() {
-    const { name } = this.#spec.problem;
-    return this.catalog.problems.find((p) => p.name === name) ?? this.catalog.problems[0];
+    return named(this.catalog.problems, this.#spec.problem.name) ?? this.catalog.problems[0];
   }
   /** How many weights the present spec has, as far as is known. */
   get dimension() {
@@ -274,23 +276,42 @@ export class Session extends EventTarget {
   /** @param {NamedPart} probe @param {{lane: number, step: number}} [at] */
   async probe(probe, at = { lane: this.#selected, step: Math.round(this.#step) }) {
     if (!this.run) throw new Error("There is no run to ask yet.");
+    const lacking = this.#lacking(probe);
+    if (lacking) throw new Error(lacking);
     return this.#ask({ run: this.run.id, ...at, probe }, this.#probes.signal);
   }
 
   /** @param {NamedPart} probe @param {number[]} w */
   async probeAt(probe, w) {
-    const { problem, seed } = this.#spec;
+    const { problem, seed } = this.#spec, lacking = this.#lacking(probe);
+    if (lacking) throw new Error(lacking);
     return this.#ask({ problem, at: w, probe, ...(seed !== undefined && { seed }) }, new AbortController().signal);
   }
 
-  /** @param {object} body @param {AbortSignal} signal */
+  /** Why a probe does not fit the problem, where that is known: no need to hear it from the server at every step.
+   * @param {NamedPart} probe */
+  #lacking(probe) {
+    const entry = named(this.catalog.probes, probe.name);
+    return (entry && unfit(entry, this.problem, this.#spec.problem)) ?? this.#refused.get(this.#asking(probe));
+  }
+
+  /** @param {NamedPart} probe */
+  #asking(probe) { return JSON.stringify([this.#spec.problem, probe.name]); }
+
+  /** @param {{probe: NamedPart, [key: string]: any}} body @param {AbortSignal} signal */
   #ask(body, signal) {
     const key = JSON.stringify(body);
     const known = this.#answers.get(key);
     this.#answers.delete(key);
     const answer = known ?? this.#source.probe(body, signal).then((told) => told.data);
     this.#answers.set(key, answer); // at the end again: the oldest in use is the first to go
-    if (!known) answer.catch(() => this.#answers.delete(key));
+    if (!known) {
+      const asking = this.#asking(body.probe);
+      answer.catch((error) => {
+        this.#answers.delete(key);
+        if (error instanceof Refusal && error.error.at === "probe") this.#refused.set(asking, error.message);
+      });
+    }
     for (const oldest of this.#answers.keys()) {
       if (this.#answers.size <= REMEMBERED) break;
       this.#answers.delete(oldest);

@@ -57,6 +57,19 @@ def hessian_of(J: Objective, w: Any) -> jax.Array:
     return hessian(J, w).matrix
 
 
+@jax.jit
+def gauss_newton_of(J: Objective, w: Any) -> jax.Array:
+    """E[Jzwᵀ Gz Jzw] by one Jacobian of all outputs and the loss's own second derivative in them."""
+    problem, likelihood = J.problem, J.problem.likelihood
+    assert likelihood is not None
+    z = problem.outputs(w, J.batch.inputs)
+    Jzw = jax.jacrev(problem.outputs)(w, J.batch.inputs)
+    # A toy has no targets of the right shape, and Gz does not depend on them.
+    t = jnp.zeros_like(z) if problem.kind == "toy" else jnp.asarray(J.batch.targets)
+    Gz = jax.vmap(jax.hessian(likelihood.loss))(z, t)
+    return jnp.einsum("bki,bkl,blj->ij", Jzw, Gz, Jzw) / len(z)
+
+
 def derivative(f: Callable, h: float = 1e-3) -> np.ndarray:
     """f'(0) by central differences of fourth order; f takes a number, and may return an array."""
     values = [np.asarray(f(s * h), float) for s in (-2, -1, 1, 2)]

@@ -56,7 +56,7 @@ def new_page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Calla
 
     def listen(message: ConsoleMessage) -> None:
         if message.type == "error":
-            complaints.append(message.text)
+            complaints.append(f"{message.text} ({message.location.get('url')})")
 
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, **options})

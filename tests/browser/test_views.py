@@ -14,6 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 ROSENBROCK = "/?problem=rosenbrock&optimizer=newton&optimizer=damped-newton:damping=0.1&steps=30&at=3"
 SADDLE = "/?problem=saddle&start=1.2,0.3&optimizer=newton&steps=6"
 
+expect.set_options(timeout=20_000)  # a machine may be busy; no test here is about speed
+
 
 def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
     """What ``check`` gives as soon as it no longer fails."""

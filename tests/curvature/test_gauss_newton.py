@@ -8,7 +8,7 @@ import pytest
 from secondorder import catalog
 from secondorder.curvature.gauss_newton import gauss_newton
 from secondorder.problems.regression_network import RegressionNetwork
-from tests.oracles import hessian_of, objective, small
+from tests.oracles import gauss_newton_of, hessian_of, objective, small
 
 WITH_OUTPUTS = [name for name, cls in catalog.all_problems().items() if cls.likelihood is not None]
 
@@ -19,21 +19,11 @@ def found(J, w):
     return G.matrix, G.factor, G.multiply(w), G.spectrum()
 
 
-@jax.jit
-def dense(J, w):
-    """E[Jzwᵀ Gz Jzw] by one Jacobian of all outputs and the loss's own second derivative at its own targets."""
-    Jzw = jax.jacrev(lambda w: J.problem.outputs(w, J.batch.inputs))(w)
-    z, t = J.problem.outputs(w, J.batch.inputs), jnp.asarray(J.batch.targets)
-    t = t if J.problem.kind != "toy" or J.problem.name == "logistic-cost" else jnp.zeros_like(z)
-    Gz = jax.vmap(jax.hessian(J.problem.likelihood.loss))(z, t)
-    return jnp.einsum("bki,bkl,blj->ij", Jzw, Gz, Jzw) / len(z)
-
-
 @pytest.mark.parametrize("name", WITH_OUTPUTS)
 def test_g_is_the_dense_sum_over_examples_without_the_l2_term(name):
     J, w = small(name)
     G, R, Gw, (ν, _) = (jax.device_get(part) for part in found(J, w))
-    expected = np.asarray(dense(J, w))
+    expected = np.asarray(gauss_newton_of(J, w))
     size = np.linalg.norm(expected, 2)
     np.testing.assert_allclose(G, expected, atol=1e-13 * size, rtol=0)
     np.testing.assert_allclose(R.T @ R, expected, atol=1e-13 * size, rtol=0)

@@ -14,7 +14,7 @@ RATES = [0.3, 1.0, 1.9, 2.0, 2.1]
 @pytest.fixture(scope="module")
 def lanes():
     return so.run(
-        problem={"name": "quadratic", "condition": 20.0, "size": 4},
+        problem={"name": "quadratic", "condition": 20.0},
         optimizers=[{"name": "gradient-descent", "rate": RATES}],
         steps=40,
         tolerance=0.0,
@@ -22,10 +22,10 @@ def lanes():
 
 
 def test_on_a_quadratic_the_weights_are_powers_of_one_minus_rate_times_h(lanes):
-    H = np.asarray(hessian_of(Objective(Quadratic(condition=20.0, size=4), TOY), np.ones(4)))
+    H = np.asarray(hessian_of(Objective(Quadratic(condition=20.0), TOY), np.ones(2)))
     for lane, rate in zip(lanes, RATES, strict=True):
         for k in (1, 7, 40):
-            expected = np.linalg.matrix_power(np.eye(4) - rate * H, k) @ lane.w[0]
+            expected = np.linalg.matrix_power(np.eye(2) - rate * H, k) @ lane.w[0]
             np.testing.assert_allclose(lane.w[k], expected, rtol=1e-10, atol=1e-13)
 
 

@@ -64,7 +64,7 @@ STARTS = {Rosenbrock: [-1.2, 1.0], Himmelblau: [1.5, 4.5], Beale: [1.5, 0.2], Lo
 INVARIANT = [
     (Newton(), Rosenbrock()),
     (Newton(), Himmelblau()),
-    (Newton(), Quadratic(size=10, condition=1e3)),
+    (Newton(), Quadratic(size=3, condition=1e3)),
     (Newton(), TWO_FEATURES),
     (GaussNewton(damping=0.0), Rosenbrock()),
     (GaussNewton(damping=0.0), Beale()),
@@ -76,7 +76,7 @@ VARYING = [
     (DampedNewton(damping=0.5), Himmelblau()),
     (GaussNewton(damping=0.5), Beale()),
     (NaturalGradient(damping=0.5), TWO_FEATURES),
-    (GradientDescent(rate=0.05), Quadratic(size=10, condition=1e3)),
+    (GradientDescent(rate=0.05), Quadratic(size=3, condition=1e3)),
 ]
 
 

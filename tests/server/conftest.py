@@ -11,7 +11,7 @@ from tests.serving import Server, server
 @pytest.fixture(scope="session")
 def site() -> Iterator[Server]:
     """A server's process; whoever stops it or kills its worker starts one of his own."""
-    with server() as started:
+    with server(SECONDORDER_WARM="0") as started:
         yield started
 
 

@@ -82,6 +82,11 @@ def under_way(client: httpx.Client, spec: dict[str, Any], events: int = 3) -> It
         yield first.data["id"], coming
 
 
+def ids(found: list[Frame]) -> list[int]:
+    """The ids of all frames that have one."""
+    return [frame.id for frame in found if frame.id is not None]
+
+
 def numbered(found: list[Frame]) -> bytes:
     """The bytes of all frames with an id: what a replay must give again."""
     return b"".join(frame.raw for frame in found if frame.id is not None)

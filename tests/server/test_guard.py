@@ -69,6 +69,7 @@ def test_body_that_does_not_come(monkeypatch):
 
     async def never():
         await asyncio.sleep(60)
+        return {}
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"5")], "client": None}
     asyncio.run(guard.Guard(nothing, Settings(), Metrics())(scope, never, send))

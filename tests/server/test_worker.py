@@ -137,3 +137,16 @@ def test_worker_dies_with_a_server_that_is_killed():
                 return
             time.sleep(0.02)
     pytest.fail("the worker outlived the server")
+
+
+def test_lessons_are_compiled_in_the_background():
+    def waiting() -> str:
+        return next(line for line in client.get("/metrics").text.splitlines() if line.startswith("secondorder_lessons"))
+
+    with server() as warm, httpx.Client(base_url=warm.address, timeout=60) as client:
+        assert waiting() != "secondorder_lessons_to_warm 0.0"
+        assert run(client, short())[-1].kind == "end"
+        while waiting() != "secondorder_lessons_to_warm 0.0":
+            time.sleep(0.1)
+        assert "Traceback" not in warm.log
+        assert "refused" not in warm.log

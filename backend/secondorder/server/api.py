@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -32,12 +32,6 @@ PAGES = {"index.html": "'self'", "embed.html": "*"}  # which may stand in a fram
 log = logging.getLogger("uvicorn.error")
 
 
-@lru_cache(maxsize=256)
-def spec_of(canonical: bytes) -> RunSpec:
-    """A known run's spec, from its canonical form."""
-    return parse(canonical)
-
-
 def json(content: Any, status: int = 200, **headers: str) -> Response:
     """An answer of now, which nobody keeps."""
     told = {"cache-control": "no-store"} | {name.replace("_", "-"): value for name, value in headers.items()}
@@ -46,15 +40,14 @@ def json(content: Any, status: int = 200, **headers: str) -> Response:
 
 def summary(run: Run) -> dict[str, Any]:
     """What a run is and how far it is; each lane's step, and once it has ended its status and reason."""
-    read = spec_of(run.spec)
-    lanes = [lane | {"step": run.log.last_steps.get(i, 0)} for i, lane in enumerate(read.lanes)]
+    lanes = [lane | {"step": run.log.last_steps.get(i, 0)} for i, lane in enumerate(run.read.lanes)]
     if run.ended:
         ends = orjson.loads(run.log.frames[-1].partition(b"\ndata: ")[2])["lanes"]
         lanes = [lane | end for lane, end in zip(lanes, ends, strict=True)]
     return {
         "id": run.id,
         "state": run.state,
-        "spec": read.canonical(),
+        "spec": run.read.canonical(),
         "lanes": lanes,
         "events": f"/api/runs/{run.id}/events",
         "count": len(run.log.positions),
@@ -126,7 +119,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        broker.start(worker, lambda: lesson_specs(lessons))
+        broker.start(worker, lesson_specs(lessons) if settings.warm else ())
         yield
         await broker.stop()
 
@@ -208,7 +201,7 @@ def _add_questions(app: FastAPI, broker: Broker) -> None:
     @app.get("/api/runs/{id}/parameters")
     async def get_parameters(id: str, request: Request) -> Response:
         run = await _found(broker, id)
-        lane = whole_number(request, "lane", 0, len(spec_of(run.spec).lanes) - 1)
+        lane = whole_number(request, "lane", 0, len(run.read.lanes) - 1)
         last = run.log.last_steps.get(lane, 0)
         step = whole_number(request, "step", last, last)
         question = broker.ask("parameters", spec=orjson.Fragment(run.spec), lane=lane, step=step)
@@ -224,7 +217,7 @@ def _add_questions(app: FastAPI, broker: Broker) -> None:
         def find(id: str) -> RunSpec | None:
             runs[id] = runs.get(id) or broker.known(id)
             run = runs[id]
-            return spec_of(run.spec) if run else None
+            return run.read if run else None
 
         try:
             asked = parse_probe(body, find)

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from secondorder.server.wire import Kind, Message, WorkerProcess
 from secondorder.spec import RunSpec
 
 DEATHS = 3  # a job that the worker died of this often is given up
+PACE = 5e-5  # seconds that a viewer leaves to each other one before it is sent more, as much as there is by then
 HASTE = 0.5  # seconds: a worker that dies again before it was ready is started anew after 1, 2, 4, … times this
 
 log = logging.getLogger("uvicorn.error")
@@ -93,7 +94,6 @@ class Broker:
         self._cancelled: dict[int, asyncio.TimerHandle] = {}  # what it should have let go of
         self._numbers = itertools.count(1)
         self._current = 0  # the job that the worker is at
-        self._warming: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -102,10 +102,9 @@ class Broker:
 
     # --- The life of the worker -----------------------------------------------------------------------------------
 
-    def start(self, first: WorkerProcess | None = None, warming: Callable[[], list[bytes]] = list) -> None:
+    def start(self, first: WorkerProcess | None = None, warming: Iterable[bytes] = ()) -> None:
         """Begins to work, with a worker already on its way or a new one; ``warming`` are specs to compile meanwhile."""
-        self._warming = warming()
-        for spec in self._warming if self.settings.warm else []:
+        for spec in warming:
             number = next(self._numbers)
             # One that kills the worker is not tried again.
             command = {"do": "warm", "job": number, "spec": orjson.Fragment(spec)}
@@ -260,6 +259,11 @@ class Broker:
     def unfinished(self) -> int:
         return len(self._executions)
 
+    @property
+    def warming(self) -> int:
+        """Specs not yet compiled ahead of time."""
+        return sum(job.command["do"] == "warm" for job in self._jobs.values())
+
     def known(self, id: str) -> Run | None:
         """A run under way or in memory."""
         execution = self._executions.get(id)
@@ -269,7 +273,10 @@ class Broker:
         """A run, wherever it is kept."""
         run = self.known(id)
         if run is None and self.store is not None:
-            run = await self.store.get(id)
+            try:
+                run = await self.store.get(id)
+            except Exception:
+                log.exception("a run could not be read")
             # Meanwhile somebody may have asked for the same: one object a run.
             run = self.known(id) or run
             if run is not None and run.ended:
@@ -393,6 +400,7 @@ class Broker:
                 some = _some(frames, cursor)
                 cursor += len(some)
                 yield b"".join(some)
+                await asyncio.sleep(PACE * (len(run.waiting) - 1))
             elif run.ended:
                 return
             else:

@@ -24,6 +24,7 @@ class Metrics:
             "viewers": Gauge("viewers", "Streams open on unfinished runs", **own),
             "kept": Gauge("kept_runs", "Ended runs in memory", **own),
             "bytes": Gauge("kept_bytes", "Bytes of ended runs in memory", **own),
+            "warming": Gauge("lessons_to_warm", "Lessons whose programs are not yet compiled", **own),
             "ready": Gauge("worker_ready", "1 where the worker has opened its device", **own),
         }
 
@@ -34,6 +35,7 @@ class Metrics:
             "viewers": broker.viewers,
             "kept": len(broker.recent),
             "bytes": broker.recent.size,
+            "warming": broker.warming,
             "ready": broker.ready,
         }
         for name, value in now.items():

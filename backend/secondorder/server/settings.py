@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ MEGABYTE = 2**20
 
 
 def _cache_directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.path.expanduser("~/.cache")  # as it is where nobody has a home, which Path would not stand
+    base = os.environ.get("XDG_CACHE_HOME") or (home if os.path.isabs(home) else tempfile.gettempdir())
     return Path(base) / "secondorder"
 
 

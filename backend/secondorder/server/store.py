@@ -11,8 +11,11 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
+
+from secondorder.spec import RunSpec, parse
 
 Answer = TypeVar("Answer")
 State = Literal["queued", "running", "finished", "cancelled", "failed"]
@@ -54,6 +57,11 @@ class Run:
         self.id, self.spec, self.state = id, spec, state
         self.log = log or Log()
         self.waiting: set[asyncio.Event] = set()
+
+    @cached_property
+    def read(self) -> RunSpec:
+        """The spec as an object."""
+        return parse(self.spec)
 
     @property
     def ended(self) -> bool:

@@ -220,8 +220,10 @@ def main() -> None:
     threading.Thread(target=worker.hear, args=(sys.stdin.buffer,), daemon=True).start()
     configure(sys.argv[1])
     jax.devices()
-    worker.say(Message(Kind.HELLO, 0))
-    worker.work()
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        worker.say(Message(Kind.HELLO, 0))
+        worker.work()
+    os._exit(0)
 
 
 if __name__ == "__main__":

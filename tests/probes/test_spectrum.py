@@ -1,0 +1,108 @@
+"""Spectra of H, G and F against numpy, the gradient's components, and the damping's filter."""
+
+import numpy as np
+import pytest
+
+from secondorder.core import Batch, Objective
+from secondorder.problems.regression_network import RegressionNetwork
+from tests.oracles import gauss_newton_of, gradient_of, hessian_of
+from tests.probes import asking
+from tests.probes.formulas import X, breast_cancer, himmelblau
+
+W = np.array([0.3, -1.0, 0.5, 0.2, 0.4])
+MATRICES = {
+    "hessian": lambda w: breast_cancer(w)[2],
+    "gauss-newton": lambda w: breast_cancer(w)[2] - 0.01 * np.diag([1.0, 1, 1, 1, 0]),
+    "fisher": lambda w: breast_cancer(w)[2] - 0.01 * np.diag([1.0, 1, 1, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_eigenvalues_ascend_and_components_lie_along_the_eigenvectors(matrix):
+    told = asking.at(asking.PROBLEM, W, name="spectrum", matrix=matrix)
+    C, g = MATRICES[matrix](W), breast_cancer(W)[1]
+    ν, Q = np.linalg.eigh(C)
+    np.testing.assert_allclose(told["eigenvalues"], ν, rtol=1e-11)
+    np.testing.assert_allclose(np.abs(told["gradient"]), np.abs(Q.T @ g), atol=1e-13)
+    assert np.isclose(np.sum(np.square(told["gradient"])), g @ g, rtol=1e-12)
+    assert (told["matrix"], told["method"]) == (matrix, "exact")
+    assert (told["damping"], told["filter"]) == (None, None)
+
+
+@pytest.mark.parametrize("w", [[3.5, 2.2], [0.1, 2.9], [-0.2, -1.0]])
+def test_an_indefinite_hessian_of_two_weights(w):
+    told = asking.at({"name": "himmelblau"}, w, name="spectrum", damping=2.0)
+    _, g, H = himmelblau(w)
+    ν, Q = np.linalg.eigh(H)
+    np.testing.assert_allclose(told["eigenvalues"], ν, rtol=1e-12)
+    np.testing.assert_allclose(np.abs(told["gradient"]), np.abs(Q.T @ g), rtol=1e-11)
+    np.testing.assert_allclose(told["filter"], ν / (ν + 2.0), rtol=1e-12)
+    assert told["damping"] == 2.0
+
+
+def test_the_filter_is_the_share_of_newtons_step_that_damping_leaves(sliced):
+    """In a run with the lane's own damping: δ = Σ_j filter_j (-g_j/ν_j) q_j, the step that the lane took."""
+    told = asking.of(sliced, 0, 3, name="spectrum")
+    lane = sliced.lanes[0]
+    assert told["damping"] == 0.05
+    ν, share, g = (np.asarray(told[name]) for name in ("eigenvalues", "filter", "gradient"))
+    assert np.isclose(np.linalg.norm(share * g / ν), lane.step_norm[4], rtol=1e-10)
+    assert np.isclose(-np.sum(share * g**2 / ν), lane.slope[4], rtol=1e-10)
+    assert asking.of(sliced, 1, 3, name="spectrum")["filter"] is None
+
+
+@pytest.fixture(scope="module")
+def network():
+    problem = RegressionNetwork(size=20)
+    w = problem.start(3)
+    return Objective(problem, Batch(*problem.data(0).train)), w
+
+
+@pytest.mark.parametrize("matrix", ["gauss-newton", "fisher"])
+def test_a_matrix_of_low_rank_has_zeros_and_the_rest_of_the_gradient(network, matrix):
+    """20 examples with one output: G has 20 eigenvalues, and 301 zeros that are told as such."""
+    J, w = network
+    told = asking.at({"name": "regression-network", "size": 20}, w, name="spectrum", matrix=matrix, damping=0.1)
+    G, g = np.asarray(gauss_newton_of(J, w)), np.asarray(gradient_of(J, w))
+    ν, Q = np.linalg.eigh(G)
+    eigenvalues, along = np.asarray(told["eigenvalues"]), np.asarray(told["gradient"])
+    assert eigenvalues.shape == along.shape == (321,)
+    np.testing.assert_array_equal(eigenvalues[:301], 0)
+    np.testing.assert_allclose(eigenvalues, ν, atol=1e-13 * ν[-1])
+    assert np.all(eigenvalues >= 0)
+    assert np.isclose(np.sum(along**2), g @ g, rtol=1e-12)
+    # Where an eigenvalue stands clear of its neighbours and of rounding, its eigenvector is numpy's.
+    clear = ν > 1e-6 * ν[-1]
+    assert clear.sum() >= 5
+    np.testing.assert_allclose(np.abs(along[clear]), np.abs(Q.T @ g)[clear], rtol=1e-6, atol=1e-12)
+    # Without l2 term the gradient is in G's range.
+    assert np.abs(along[300]) < 1e-6 * np.linalg.norm(g)
+    np.testing.assert_allclose(told["filter"], eigenvalues / (eigenvalues + 0.1), rtol=1e-14)
+
+
+def test_with_an_l2_term_what_lies_outside_the_range_is_told_as_one_component():
+    problem = RegressionNetwork(size=20, l2=0.5)
+    w = problem.start(3)
+    J = Objective(problem, Batch(*problem.data(0).train))
+    told = asking.at({"name": "regression-network", "size": 20, "l2": 0.5}, w, name="spectrum", matrix="gauss-newton")
+    g, along = np.asarray(gradient_of(J, w)), np.asarray(told["gradient"])
+    ν, Q = np.linalg.eigh(np.asarray(gauss_newton_of(J, w)))
+    assert np.isclose(np.sum(along**2), g @ g, rtol=1e-12)
+    told_zero, zero = np.asarray(told["eigenvalues"]) == 0, ν < 1e-15 * ν[-1]
+    assert np.isclose(np.linalg.norm(along[told_zero]), np.linalg.norm(Q[:, zero].T @ g), rtol=1e-6)
+
+
+def test_the_hessian_of_a_network_is_indefinite_and_told_whole(network):
+    J, w = network
+    told = asking.at({"name": "regression-network", "size": 20}, w, name="spectrum")
+    H, g = np.asarray(hessian_of(J, w)), np.asarray(gradient_of(J, w))
+    ν = np.linalg.eigvalsh(H)
+    assert ν[0] < -0.01
+    np.testing.assert_allclose(told["eigenvalues"], ν, atol=1e-13 * ν[-1])
+    assert np.isclose(np.sum(np.square(told["gradient"])), g @ g, rtol=1e-12)
+    # Σ_j ν_j g_j² = gᵀHg
+    assert np.isclose(np.sum(told["eigenvalues"] * told["gradient"] ** 2), g @ H @ g, rtol=1e-10)
+
+
+def test_the_data_behind_the_formulas_are_the_problems():
+    assert X.shape == (569, 5)
