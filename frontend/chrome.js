@@ -43,6 +43,7 @@ export function liftButton(panel, signal) {
     panel.classList.toggle("lifted", open);
     button.setAttribute("aria-expanded", String(open));
     (open ? panel : button).focus({ preventScroll: true });
+    if (open) document.getElementById("figures")?.scrollIntoView({ block: "start" });
   };
   button.addEventListener("click", () => lift(!panel.classList.contains("lifted")));
   document.addEventListener("keydown", (event) => {

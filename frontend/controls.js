@@ -138,17 +138,18 @@ export function controls({ element, session, signal, only = null, notify = () =>
   }
 
   function addMenu() {
-    const list = h("ul", { class: "menu-list" }, catalog.optimizers.map((entry) => {
+    const offers = () => catalog.optimizers.map((entry) => {
       const lacking = unfit(entry, session.problem, session.spec.problem);
       const first = entry.about.split(/(?<=[.:])\s/)[0].replaceAll("``", "");
-      const button = h("button", { type: "button", disabled: Boolean(lacking), "data-name": entry.name,
+      return h("li", {}, h("button", { type: "button", disabled: Boolean(lacking), "data-name": entry.name,
         onclick: () => {
           menu.open = false;
           session.update({ optimizers: [...session.spec.optimizers, { name: entry.name }] });
-        } }, h("strong", {}, entry.title), h("small", {}, lacking ? `Does not fit: ${lacking}` : first));
-      return h("li", {}, button);
-    }));
+        } }, h("strong", {}, entry.title), h("small", {}, lacking ? `Does not fit: ${lacking}` : first)));
+    });
+    const list = h("ul", { class: "menu-list" });
     const menu = h("details", { class: "menu" }, h("summary", { class: "button" }, "Add an optimizer"), list);
+    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...offers()));
     menu.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !menu.open) return;
       menu.open = false;
@@ -176,7 +177,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
   /** Shows the present spec; what stays keeps its elements, so that focus and dragging survive. */
   function sync() {
     const { spec } = session;
-    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name), session.dimension, Object.keys(spec.problem)]);
+    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name), session.dimension]);
     if (now !== built) {
       const focused = element.contains(document.activeElement)
         ? document.activeElement?.closest("[data-path]")?.getAttribute("data-path") : null;

@@ -29,8 +29,9 @@ async function main() {
   const [modules, catalog, lesson] = await Promise.all([
     loadViews(),
     /** @type {Promise<Catalog>} */ (insist("/api/catalog", say.status)),
-    slug ? /** @type {Promise<Lesson>} */ (insist(`/api/lessons/${slug}`, say.status)) : null,
+    slug ? /** @type {Promise<Lesson>} */ (insist(`/api/lessons/${slug}`, say.status)).catch(() => undefined) : null,
   ]);
+  if (lesson === undefined) return tellLost(catalog);
   const linked = new URLSearchParams(location.search).has("problem");
   const base = lesson ? { ...stateOf(lesson.spec), views: lesson.views } : undefined;
   const { state: first, changes } = decode(location.search, catalog, base, VIEWS);
@@ -88,6 +89,12 @@ function tellStart(catalog, linked) {
   if (linked) byId("bench").after(byId("intro"));
   catalogue(catalog, byId("catalogue"));
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}
+
+/** @param {Catalog} catalog */
+function tellLost(catalog) {
+  byId("lesson").replaceChildren(h("h1", {}, "There is no such example"), h("p", { class: "lead" }, "There are these:"), lessonCards(catalog));
+  byId("bench").remove();
 }
 
 /** @param {Catalog} catalog @param {Lesson} lesson @param {() => State} state */

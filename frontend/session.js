@@ -1,7 +1,8 @@
 // The page's one state: the spec, the run that it denotes with every row that has come, and where the reader looks.
 // Controls, player, views and the URL talk through it and never to one another.
 
-import { named, unfit } from "./catalog.js";
+import { Answers } from "./answers.js";
+import { named } from "./catalog.js";
 import { append, forgetColours, laneColour, newLane } from "./lane.js";
 import { Refusal } from "./stream.js";
 
@@ -24,7 +25,6 @@ const SHOW = 120;
 /** … and one that has shown nothing is given up after as many. */
 const GIVE_UP = 1500;
 const PATIENCE = 700; // milliseconds without a first step after which the reader is told why nothing moves
-const REMEMBERED = 400; // answers to probes
 
 /** @implements {Contract} */
 export class Session extends EventTarget {
@@ -53,16 +53,14 @@ export class Session extends EventTarget {
   /** Announced, but without a row yet: what is drawn stays until there is one. @type {RunEvent | null} */
   #announced = null;
   #probes = new AbortController();
-  /** @type {Map<string, Promise<any>>} */
-  #answers = new Map();
-  /** Probes that the server said do not fit a problem, and why. @type {Map<string, string>} */
-  #refused = new Map();
+  #answers;
 
   /** @param {Catalog} catalog @param {Source} source @param {State} state */
   constructor(catalog, source, state) {
     super();
     this.catalog = catalog;
     this.#source = source;
+    this.#answers = new Answers(source);
     this.#spec = state.spec;
     this.#axis = state.axis;
     this.#selected = state.lane;
@@ -276,47 +274,22 @@ export class Session extends EventTarget {
   /** @param {NamedPart} probe @param {{lane: number, step: number}} [at] */
   async probe(probe, at = { lane: this.#selected, step: Math.round(this.#step) }) {
     if (!this.run) throw new Error("There is no run to ask yet.");
-    const lacking = this.#lacking(probe);
-    if (lacking) throw new Error(lacking);
-    return this.#ask({ run: this.run.id, ...at, probe }, this.#probes.signal);
+    return this.#ask(probe, { run: this.run.id, ...at, probe }, this.#probes.signal);
   }
 
   /** @param {NamedPart} probe @param {number[]} w */
   async probeAt(probe, w) {
-    const { problem, seed } = this.#spec, lacking = this.#lacking(probe);
-    if (lacking) throw new Error(lacking);
-    return this.#ask({ problem, at: w, probe, ...(seed !== undefined && { seed }) }, new AbortController().signal);
+    const { problem, seed } = this.#spec;
+    return this.#ask(probe, { problem, at: w, probe, ...(seed !== undefined && { seed }) });
   }
 
-  /** Why a probe does not fit the problem, where that is known: no need to hear it from the server at every step.
-   * @param {NamedPart} probe */
-  #lacking(probe) {
-    const entry = named(this.catalog.probes, probe.name);
-    return (entry && unfit(entry, this.problem, this.#spec.problem)) ?? this.#refused.get(this.#asking(probe));
-  }
-
-  /** @param {NamedPart} probe */
-  #asking(probe) { return JSON.stringify([this.#spec.problem, probe.name]); }
-
-  /** @param {{probe: NamedPart, [key: string]: any}} body @param {AbortSignal} signal */
-  #ask(body, signal) {
-    const key = JSON.stringify(body);
-    const known = this.#answers.get(key);
-    this.#answers.delete(key);
-    const answer = known ?? this.#source.probe(body, signal).then((told) => told.data);
-    this.#answers.set(key, answer); // at the end again: the oldest in use is the first to go
-    if (!known) {
-      const asking = this.#asking(body.probe);
-      answer.catch((error) => {
-        this.#answers.delete(key);
-        if (error instanceof Refusal && error.error.at === "probe") this.#refused.set(asking, error.message);
-      });
-    }
-    for (const oldest of this.#answers.keys()) {
-      if (this.#answers.size <= REMEMBERED) break;
-      this.#answers.delete(oldest);
-    }
-    return answer;
+  /** @param {NamedPart} probe @param {object} body @param {AbortSignal} [signal] */
+  #ask(probe, body, signal) {
+    const entry = named(this.catalog.probes, probe.name), { problem } = this;
+    // What fits a probe is a matter of size: a problem as large as the catalog's is like it.
+    const lacking = this.dimension === problem.dimension ? entry?.fits?.[problem.name] : true;
+    if (typeof lacking === "string") throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
+    return this.#answers.ask(body, JSON.stringify([this.#spec.problem, probe.name]), signal);
   }
 
   // --- Looks ----------------------------------------------------------------------------------------------------

@@ -25,16 +25,26 @@ SMALL: dict[str, dict[str, Any]] = {
 EXAMPLES = 20
 
 
-def small(name: str) -> tuple[Objective, np.ndarray]:
+def make_problem(name: str, **fields: Any) -> Any:
+    """A problem of the catalog, its other knobs and options as they are by default."""
+    return catalog.all_problems()[name](**fields)
+
+
+def make_optimizer(name: str, **fields: Any) -> Any:
+    """An optimizer of the catalog, likewise."""
+    return catalog.all_optimizers()[name](**fields)
+
+
+def small(name: str) -> tuple[Any, np.ndarray]:
     """A problem of the catalog on few examples, and a point that is neither its start nor special."""
-    problem = catalog.all_problems()[name](**SMALL.get(name, {}))
+    problem = make_problem(name, **SMALL.get(name, {}))
     train = problem.data(0).train
     batch = Batch(*(np.asarray(part)[:EXAMPLES] for part in train))
     start = problem.start(0)
     return Objective(problem, batch), start + 0.2 * np.random.default_rng(7).standard_normal(start.shape)
 
 
-def objective(problem: Problem, seed: int = 0) -> Objective:
+def objective(problem: Problem, seed: int = 0) -> Any:
     """J on all the training data."""
     return Objective(problem, problem.data(seed).train)
 

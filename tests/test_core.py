@@ -78,8 +78,6 @@ def test_the_structures_of_different_classes_differ():
             assert jax.tree.structure(one()) != jax.tree.structure(other()), (one, other)
 
 
-
-
 def test_schemas_of_knobs_and_options():
     assert core.knobs(Bent) == {
         "l2": {"type": "number", "default": 0.5, "minimum": 0.0, "maximum": 10.0, "symbol": "ℓ₂", "scale": "log",

@@ -177,7 +177,18 @@ def test_a_factor_of_deficient_rank_keeps_its_eigenvalues_nonnegative_and_its_gr
     np.testing.assert_allclose(ν[-2:], np.linalg.svd(R)[1][1::-1] ** 2, rtol=1e-12)
     np.testing.assert_allclose(ν[:-2], 0, atol=1e-13)
     np.testing.assert_allclose(Q * ν @ Q.T, R.T @ R, atol=1e-12)
-    assert np.all(np.isfinite(Q))
+    np.testing.assert_allclose(Q.T @ Q, np.eye(6), atol=1e-13)
+
+
+def test_eigenvectors_of_a_factor_are_orthonormal_however_small_its_singular_values():
+    """Singular values down to 1e-9: their squares are below the rounding of the Gram matrix, the vectors are not."""
+    U, V = (np.linalg.qr(RNG.standard_normal((n, 8)))[0] for n in (8, 20))
+    R = U * np.geomspace(1e-9, 1, 8) @ V.T
+    ν, Q = (np.asarray(part) for part in eigh_factored(jnp.asarray(R)))
+    np.testing.assert_allclose(Q.T @ Q, np.eye(8), atol=1e-13)
+    np.testing.assert_allclose(ν, np.geomspace(1e-9, 1, 8) ** 2, atol=1e-15)
+    g = R.T @ RNG.standard_normal(8)
+    assert np.isclose(np.linalg.norm(Q.T @ g), np.linalg.norm(g), rtol=1e-13)
 
 
 def test_a_curvature_multiplies_and_solves_with_its_l2_term_but_has_the_spectrum_without():

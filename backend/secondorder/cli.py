@@ -37,7 +37,7 @@ def _open_page(address: str) -> None:
 def start(context: typer.Context) -> None:
     """An explorer of second-order optimization. Without a command: serve."""
     if context.invoked_subcommand is None:
-        serve()
+        serve(store=os.environ.get("SECONDORDER_STORE", "memory"))
 
 
 @app.command()

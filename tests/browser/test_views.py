@@ -3,56 +3,18 @@
 Drawn data are read where every reader can read them: in each figure's data table.
 """
 
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.figures import eventually, opened, paths, table
+
 ROSENBROCK = "/?problem=rosenbrock&optimizer=newton&optimizer=damped-newton:damping=0.1&steps=30&at=3"
 SADDLE = "/?problem=saddle&start=1.2,0.3&optimizer=newton&steps=6"
 
 expect.set_options(timeout=20_000)  # a machine may be busy; no test here is about speed
-
-
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What ``check`` gives as soon as it no longer fails."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return check()
-        except AssertionError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-
-
-def opened(page: Page, address: str, view: str) -> Locator:
-    """A figure, in sight and with its data table open."""
-    page.goto(address)
-    figure = page.locator(f"[data-view={view}]")
-    figure.scroll_into_view_if_needed()
-    figure.locator("summary", has_text="Data table").click()
-    return figure
-
-
-def table(figure: Locator) -> list[list[str]]:
-    return figure.locator(".plot-table tbody").evaluate(
-        "body => [...body.rows].map(r => [...r.cells].map(c => c.innerText))"
-    )
-
-
-def paths(figure: Locator) -> dict[str, list[list[float]]]:
-    """Each lane's drawn points (w0, w1), by its label."""
-    found: dict[str, list[list[float]]] = {}
-    for label, step, *numbers in table(figure):
-        if ":" in label:
-            continue  # the quadratic model's own rows
-        assert len(found.setdefault(label, [])) == int(step)
-        found[label].append([float(number) for number in numbers[:2]])
-    return found
 
 
 def begins(figure: Locator, start: list[float]) -> None:

@@ -35,9 +35,7 @@ def targets(likelihood, z):
         return [(p[k], p - np.eye(len(z))[k]) for k in range(len(z))]
     if isinstance(likelihood, Logistic):
         p = special.expit(z)
-        return [
-            (np.prod(np.where(t, p, 1 - p)), p - np.array(t)) for t in itertools.product([0.0, 1.0], repeat=len(z))
-        ]
+        return [(np.prod(np.where(t, p, 1 - p)), p - np.array(t)) for t in itertools.product([0.0, 1.0], repeat=len(z))]
     # A Gaussian's targets z + x: Gauss-Hermite quadrature is exact for its second moments.
     nodes, weights = special.roots_hermitenorm(5)
     grid = itertools.product(zip(nodes, weights / weights.sum(), strict=True), repeat=len(z))

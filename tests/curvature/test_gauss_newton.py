@@ -7,8 +7,7 @@ import pytest
 
 from secondorder import catalog
 from secondorder.curvature.gauss_newton import gauss_newton
-from secondorder.problems.regression_network import RegressionNetwork
-from tests.oracles import gauss_newton_of, hessian_of, objective, small
+from tests.oracles import gauss_newton_of, hessian_of, make_problem, objective, small
 
 WITH_OUTPUTS = [name for name, cls in catalog.all_problems().items() if cls.likelihood is not None]
 
@@ -44,7 +43,7 @@ def test_g_is_the_losss_hessian_where_outputs_are_linear_in_the_weights(name):
 
 def test_g_is_not_the_hessian_of_a_network_but_their_difference_is_the_residuals():
     """H - G = E[Σ_k ∂L/∂z_k ∇²z_k]: with residuals r the difference is E[r ∇²z]."""
-    J = objective(RegressionNetwork(size=10))
+    J = objective(make_problem("regression-network", size=10))
     w = J.problem.start(0)
 
     @jax.jit

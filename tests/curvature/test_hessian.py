@@ -5,16 +5,14 @@ import numpy as np
 
 from secondorder.core import TOY, Objective
 from secondorder.curvature.hessian import hessian
-from secondorder.problems.logistic_regression import LogisticRegression
-from secondorder.problems.saddle import Saddle
-from tests.oracles import objective
+from tests.oracles import make_problem, objective
 
 products = jax.jit(lambda J, w, v: (hessian(J, w).matrix, hessian(J, w).multiply(v), hessian(J, w).spectrum()[0]))
 
 
 def test_the_hessian_holds_the_l2_term_in_all_it_does():
     w, v = np.random.default_rng(0).standard_normal((2, 31))
-    with_l2, without = (objective(LogisticRegression(l2=l2)) for l2 in (0.5, 0.0))
+    with_l2, without = (objective(make_problem("logistic-regression", l2=l2)) for l2 in (0.5, 0.0))
     H, Hv, ν = (np.asarray(part) for part in products(with_l2, w, v))
     bare = np.asarray(products(without, w, v)[0])
     np.testing.assert_allclose(H - bare, 0.5 * np.diag([1.0] * 30 + [0.0]), atol=1e-14)
@@ -23,7 +21,7 @@ def test_the_hessian_holds_the_l2_term_in_all_it_does():
 
 
 def test_an_indefinite_hessian_is_told_as_it_is():
-    H, Hv, ν = products(Objective(Saddle(), TOY), np.array([0.3, 0.5]), np.array([1.0, 2.0]))
+    H, Hv, ν = products(Objective(make_problem("saddle"), TOY), np.array([0.3, 0.5]), np.array([1.0, 2.0]))
     np.testing.assert_allclose(H, np.diag([1.0, 3 * 0.25 - 1]), atol=1e-16)
     np.testing.assert_allclose(Hv, [1.0, -0.5], atol=1e-15)
     np.testing.assert_allclose(ν, [-0.25, 1.0], atol=1e-16)

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import secondorder as so
-from secondorder.optimizers.damped_newton import DampedNewton
-from secondorder.problems.himmelblau import Himmelblau
-from tests.oracles import gradient_of, hessian_of, objective, path
+from tests.oracles import gradient_of, hessian_of, make_optimizer, make_problem, objective, path
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +39,23 @@ POINTS = {"bowl": [3.5, 2.2], "saddle": [0.1, 2.9], "top": [-0.2, -1.0], "start"
 
 @pytest.mark.parametrize("name", POINTS)
 def test_in_the_eigenbasis_a_step_is_minus_g_over_curvature_plus_damping(name):
-    J, w = objective(Himmelblau()), np.array(POINTS[name])
+    J, w = objective(make_problem("himmelblau")), np.array(POINTS[name])
     g, (ν, Q) = np.asarray(gradient_of(J, w)), np.linalg.eigh(hessian_of(J, w))
     for η in (0.0, 0.1, 7.0, 300.0):
-        δ = path(DampedNewton(damping=η), J, w, 1)[1] - w
+        δ = path(make_optimizer("damped-newton", damping=η), J, w, 1)[1] - w
         np.testing.assert_allclose(Q.T @ δ, -(Q.T @ g) / (ν + η), rtol=1e-11)
         assert (g @ δ < 0) | (η < -ν[0])  # descends wherever η > -ν_min
 
 
 def test_the_limits_of_damping_are_newtons_step_and_the_gradients_direction():
-    J, w = objective(Himmelblau()), np.array(POINTS["start"])
+    J, w = objective(make_problem("himmelblau")), np.array(POINTS["start"])
     g, H = np.asarray(gradient_of(J, w)), np.asarray(hessian_of(J, w))
     newton = -np.linalg.solve(H, g)
     for η in (1e-6, 1e-9):
-        δ = path(DampedNewton(damping=η), J, w, 1)[1] - w
+        δ = path(make_optimizer("damped-newton", damping=η), J, w, 1)[1] - w
         assert np.linalg.norm(δ - newton) <= 1.1 * η * np.linalg.norm(np.linalg.solve(H, newton)) + 1e-13
     for η in (1e4, 1e6):
-        δ = path(DampedNewton(damping=η), J, w, 1)[1] - w
+        δ = path(make_optimizer("damped-newton", damping=η), J, w, 1)[1] - w
         # δ = -g/η + Hg/η² - …
         np.testing.assert_allclose(η * δ, -g + H @ g / η, atol=2 * np.linalg.norm(H @ H @ g) / η**2 + 1e-8)
 

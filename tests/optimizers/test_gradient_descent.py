@@ -5,8 +5,7 @@ import pytest
 
 import secondorder as so
 from secondorder.core import TOY, Objective
-from secondorder.problems.quadratic import Quadratic
-from tests.oracles import hessian_of
+from tests.oracles import hessian_of, make_problem
 
 RATES = [0.3, 1.0, 1.9, 2.0, 2.1]
 
@@ -22,7 +21,7 @@ def lanes():
 
 
 def test_on_a_quadratic_the_weights_are_powers_of_one_minus_rate_times_h(lanes):
-    H = np.asarray(hessian_of(Objective(Quadratic(condition=20.0), TOY), np.ones(2)))
+    H = np.asarray(hessian_of(Objective(make_problem("quadratic", condition=20.0), TOY), np.ones(2)))
     for lane, rate in zip(lanes, RATES, strict=True):
         for k in (1, 7, 40):
             expected = np.linalg.matrix_power(np.eye(2) - rate * H, k) @ lane.w[0]

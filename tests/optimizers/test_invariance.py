@@ -11,18 +11,11 @@ import numpy as np
 import pytest
 
 from secondorder.core import Data, Objective, Optimizer, Problem, register
-from secondorder.optimizers.damped_newton import DampedNewton
-from secondorder.optimizers.gauss_newton import GaussNewton
-from secondorder.optimizers.gradient_descent import GradientDescent
-from secondorder.optimizers.natural_gradient import NaturalGradient
-from secondorder.optimizers.newton import Newton
 from secondorder.problems.beale import Beale
 from secondorder.problems.himmelblau import Himmelblau
 from secondorder.problems.logistic_cost import LogisticCost
-from secondorder.problems.logistic_regression import LogisticRegression
-from secondorder.problems.quadratic import Quadratic
 from secondorder.problems.rosenbrock import Rosenbrock
-from tests.oracles import gradient_of, hessian_of, path
+from tests.oracles import gradient_of, hessian_of, make_optimizer, make_problem, path
 
 
 @register
@@ -59,24 +52,24 @@ class Reparameterized(Problem):
         return w @ self.R.T + self.b
 
 
-TWO_FEATURES = LogisticRegression(l2=0.0, features=("mean radius", "mean texture"))
+TWO_FEATURES = make_problem("logistic-regression", l2=0.0, features=("mean radius", "mean texture"))
 STARTS = {Rosenbrock: [-1.2, 1.0], Himmelblau: [1.5, 4.5], Beale: [1.5, 0.2], LogisticCost: [2.0, -1.0]}
 INVARIANT = [
-    (Newton(), Rosenbrock()),
-    (Newton(), Himmelblau()),
-    (Newton(), Quadratic(size=3, condition=1e3)),
-    (Newton(), TWO_FEATURES),
-    (GaussNewton(damping=0.0), Rosenbrock()),
-    (GaussNewton(damping=0.0), Beale()),
-    (GaussNewton(damping=0.0), TWO_FEATURES),
-    (NaturalGradient(damping=0.0), LogisticCost()),
-    (NaturalGradient(damping=0.0), TWO_FEATURES),
+    (make_optimizer("newton"), make_problem("rosenbrock")),
+    (make_optimizer("newton"), make_problem("himmelblau")),
+    (make_optimizer("newton"), make_problem("quadratic", size=3, condition=1e3)),
+    (make_optimizer("newton"), TWO_FEATURES),
+    (make_optimizer("gauss-newton", damping=0.0), make_problem("rosenbrock")),
+    (make_optimizer("gauss-newton", damping=0.0), make_problem("beale")),
+    (make_optimizer("gauss-newton", damping=0.0), TWO_FEATURES),
+    (make_optimizer("natural-gradient", damping=0.0), make_problem("logistic-cost")),
+    (make_optimizer("natural-gradient", damping=0.0), TWO_FEATURES),
 ]
 VARYING = [
-    (DampedNewton(damping=0.5), Himmelblau()),
-    (GaussNewton(damping=0.5), Beale()),
-    (NaturalGradient(damping=0.5), TWO_FEATURES),
-    (GradientDescent(rate=0.05), Quadratic(size=3, condition=1e3)),
+    (make_optimizer("damped-newton", damping=0.5), make_problem("himmelblau")),
+    (make_optimizer("gauss-newton", damping=0.5), make_problem("beale")),
+    (make_optimizer("natural-gradient", damping=0.5), TWO_FEATURES),
+    (make_optimizer("gradient-descent", rate=0.05), make_problem("quadratic", size=3, condition=1e3)),
 ]
 
 
@@ -120,16 +113,16 @@ def test_damped_methods_and_gradient_descent_do(case):
 
 def test_gradient_descent_in_the_new_weights_is_preconditioned_by_r_rt():
     """w ← w - αRRᵀg, seen from the old weights."""
-    plain, other = transformed(Rosenbrock(), 0)
+    plain, other = transformed(make_problem("rosenbrock"), 0)
     w, rate, R = np.array([-1.2, 1.0]), 1e-4, other.problem.R  # type: ignore[attr-defined]
-    mapped = other.problem.back(path(GradientDescent(rate=rate), other, other.problem.there(w), 20))  # type: ignore[attr-defined]
+    mapped = other.problem.back(path(make_optimizer("gradient-descent", rate=rate), other, other.problem.there(w), 20))  # type: ignore[attr-defined]
     for k in range(21):
         np.testing.assert_allclose(mapped[k], w, rtol=1e-11)
         w = w - rate * R @ R.T @ np.asarray(gradient_of(plain, w))
 
 
 def test_the_hessian_in_the_new_weights_is_rt_h_r():
-    plain, other = transformed(Himmelblau(), 1)
+    plain, other = transformed(make_problem("himmelblau"), 1)
     w, R = np.array([0.3, -1.2]), other.problem.R  # type: ignore[attr-defined]
     H, tilde = np.asarray(hessian_of(plain, w)), np.asarray(hessian_of(other, other.problem.there(w)))  # type: ignore[attr-defined]
     np.testing.assert_allclose(tilde, R.T @ H @ R, rtol=1e-12, atol=1e-11)

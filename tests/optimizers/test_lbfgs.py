@@ -5,9 +5,7 @@ from scipy.optimize import minimize
 
 import secondorder as so
 from secondorder.optimizers.lbfgs import LBFGS
-from secondorder.problems.digits_classifier import DigitsClassifier
-from secondorder.problems.logistic_regression import LogisticRegression
-from tests.oracles import gradient_of, objective, value
+from tests.oracles import gradient_of, make_problem, objective, value
 
 
 def test_it_ends_at_the_minimum():
@@ -22,7 +20,7 @@ def test_it_ends_at_the_minimum():
 def test_on_breast_cancer_it_reaches_what_scipys_reaches():
     problem = {"name": "logistic-regression", "l2": 0.1}
     lane = so.run(problem=problem, optimizers=[{"name": "lbfgs"}], steps=200, tolerance=1e-8).lanes[0]
-    J = objective(LogisticRegression(l2=0.1))
+    J = objective(make_problem("logistic-regression", l2=0.1))
     theirs = minimize(lambda w: float(value(J, w)), np.zeros(31), jac=lambda w: np.asarray(gradient_of(J, w)),
                       method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000})  # fmt: skip
     assert lane.status == "converged"
@@ -31,5 +29,5 @@ def test_on_breast_cancer_it_reaches_what_scipys_reaches():
 
 
 def test_mini_batches_are_refused_with_what_to_do():
-    assert "set batch to 0" in str(LBFGS.fit(DigitsClassifier(batch=128)))
-    assert LBFGS.fit(DigitsClassifier(batch=0)) is None
+    assert "set batch to 0" in str(LBFGS.fit(make_problem("digits-classifier", batch=128)))
+    assert LBFGS.fit(make_problem("digits-classifier", batch=0)) is None

@@ -5,8 +5,7 @@ import pytest
 
 import secondorder as so
 from secondorder.core import TOY, Objective
-from secondorder.problems.quadratic import Quadratic
-from tests.oracles import hessian_of
+from tests.oracles import hessian_of, make_problem
 
 GRID = [(rate, momentum) for rate in (0.5, 1.0) for momentum in (0.0, 0.5, 0.9)]
 
@@ -23,7 +22,7 @@ def lanes():
 
 def test_each_eigenmode_follows_the_second_order_recurrence_in_closed_form(lanes):
     """c_(k+1) = (1 + μ - αν) c_k - μ c_(k-1), c_(-1) = c_0: powers of [[1 + μ - αν, -μ], [1, 0]]."""
-    H = np.asarray(hessian_of(Objective(Quadratic(condition=20.0), TOY), np.ones(2)))
+    H = np.asarray(hessian_of(Objective(make_problem("quadratic", condition=20.0), TOY), np.ones(2)))
     ν, Q = np.linalg.eigh(H)
     for lane, (rate, momentum) in zip(lanes, GRID, strict=True):
         assert lane.knobs == {"rate": rate, "momentum": momentum}
@@ -36,7 +35,7 @@ def test_each_eigenmode_follows_the_second_order_recurrence_in_closed_form(lanes
 
 
 def test_without_momentum_it_is_gradient_descent(lanes):
-    H = np.asarray(hessian_of(Objective(Quadratic(condition=20.0), TOY), np.ones(2)))
+    H = np.asarray(hessian_of(Objective(make_problem("quadratic", condition=20.0), TOY), np.ones(2)))
     w = np.linalg.matrix_power(np.eye(2) - 0.5 * H, 60) @ lanes[0].w[0]
     np.testing.assert_allclose(lanes[0].w[-1], w, rtol=1e-11)
 

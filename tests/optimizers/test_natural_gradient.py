@@ -6,21 +6,17 @@ from scipy.special import expit
 
 import secondorder as so
 from secondorder.optimizers.natural_gradient import NaturalGradient
-from secondorder.optimizers.newton import Newton
-from secondorder.problems.logistic_cost import LogisticCost
-from secondorder.problems.logistic_regression import LogisticRegression
-from secondorder.problems.rosenbrock import Rosenbrock
-from tests.oracles import objective, path
+from tests.oracles import make_optimizer, make_problem, objective, path
 
 
 @pytest.mark.parametrize("η", [0.0, 0.05])
 def test_steps_on_logistic_regression_are_fisher_scoring(η):
     """δ = -(XᵀSX/N + L + ηI)⁻¹g, S = diag(p(1 - p)): the l2 term's Hessian L is added to F in the solve."""
-    problem = LogisticRegression(l2=0.02)
+    problem = make_problem("logistic-regression", l2=0.02)
     J = objective(problem)
     x, t = J.batch
     X, L = np.column_stack([x, np.ones(len(x))]), np.diag([0.02] * 30 + [0])
-    ws = path(NaturalGradient(damping=η), J, problem.start(0), 5)
+    ws = path(make_optimizer("natural-gradient", damping=η), J, problem.start(0), 5)
     for k in range(5):
         p = expit(X @ ws[k])
         g = X.T @ (p - t[:, 0]) / len(x) + L @ ws[k]
@@ -29,15 +25,15 @@ def test_steps_on_logistic_regression_are_fisher_scoring(η):
 
 
 def test_on_the_logistic_cost_it_is_newtons_method():
-    J = objective(LogisticCost())
+    J = objective(make_problem("logistic-cost"))
     w = np.array([2.0, -1.0])
     np.testing.assert_allclose(
-        path(NaturalGradient(damping=0.0), J, w, 5), path(Newton(), J, w, 5), rtol=1e-12, atol=1e-15
+        path(make_optimizer("natural-gradient", damping=0.0), J, w, 5), path(make_optimizer("newton"), J, w, 5), rtol=1e-12, atol=1e-15
     )
 
 
 def test_it_needs_a_model_that_predicts():
-    assert "predicts a distribution" in str(NaturalGradient.fit(Rosenbrock()))
+    assert "predicts a distribution" in str(NaturalGradient.fit(make_problem("rosenbrock")))
 
 
 def test_weights_in_very_different_units_do_not_make_the_matrix_singular():

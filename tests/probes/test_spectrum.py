@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from secondorder.core import Batch, Objective
-from secondorder.problems.regression_network import RegressionNetwork
-from tests.oracles import gauss_newton_of, gradient_of, hessian_of
+from tests.oracles import gauss_newton_of, gradient_of, hessian_of, make_problem
 from tests.probes import asking
 from tests.probes.formulas import X, breast_cancer, himmelblau
 
@@ -53,7 +52,7 @@ def test_the_filter_is_the_share_of_newtons_step_that_damping_leaves(sliced):
 
 @pytest.fixture(scope="module")
 def network():
-    problem = RegressionNetwork(size=20)
+    problem = make_problem("regression-network", size=20)
     w = problem.start(3)
     return Objective(problem, Batch(*problem.data(0).train)), w
 
@@ -81,7 +80,7 @@ def test_a_matrix_of_low_rank_has_zeros_and_the_rest_of_the_gradient(network, ma
 
 
 def test_with_an_l2_term_what_lies_outside_the_range_is_told_as_one_component():
-    problem = RegressionNetwork(size=20, l2=0.5)
+    problem = make_problem("regression-network", size=20, l2=0.5)
     w = problem.start(3)
     J = Objective(problem, Batch(*problem.data(0).train))
     told = asking.at({"name": "regression-network", "size": 20, "l2": 0.5}, w, name="spectrum", matrix="gauss-newton")

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from secondorder.problems.digits_classifier import DigitsClassifier
-from tests.oracles import objective, value
+from tests.oracles import make_problem, objective, value
 
 
 def test_the_cost_is_the_mean_cross_entropy_of_the_network():
-    problem = DigitsClassifier(dtype="float64", l2=0.01)
+    problem = make_problem("digits-classifier", dtype="float64", l2=0.01)
     x, t = problem.data(0).train
     w = problem.start(5)
     W1, b1, W2, b2 = problem.parameters(w).values()
@@ -19,10 +18,10 @@ def test_the_cost_is_the_mean_cross_entropy_of_the_network():
 
 
 def test_sizes_and_precision():
-    problem = DigitsClassifier()
+    problem = make_problem("digits-classifier")
     assert problem.dimension == 32 * 65 + 10 * 33 == len(problem.start(0))
     assert problem.start(0).dtype == problem.data(0).train.inputs.dtype == np.float32
-    assert DigitsClassifier(widths=(64, 20, 15, 10)).dimension == 20 * 65 + 15 * 21 + 10 * 16
+    assert make_problem("digits-classifier", widths=(64, 20, 15, 10)).dimension == 20 * 65 + 15 * 21 + 10 * 16
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,7 @@ def test_sizes_and_precision():
     [(128, 0.0, 1797, 128), (0, 0.0, 1797, 0), (1797, 0.0, 1797, 0), (1000, 0.5, 899, 0), (100, 0.5, 899, 100)],
 )
 def test_a_batch_as_large_as_the_training_data_is_all_of_them(batch, held_out, examples, size):
-    problem = DigitsClassifier(batch=batch, held_out=held_out)
+    problem = make_problem("digits-classifier", batch=batch, held_out=held_out)
     assert (problem.examples, problem.batch_size) == (examples, size)
     assert len(problem.data(0).train.inputs) == examples
 
@@ -38,4 +37,4 @@ def test_a_batch_as_large_as_the_training_data_is_all_of_them(batch, held_out, e
 @pytest.mark.parametrize("widths", [(63, 10), (64, 9), (64, 32)])
 def test_other_inputs_or_outputs_are_refused(widths):
     with pytest.raises(ValueError, match="64"):
-        DigitsClassifier(widths=widths)
+        make_problem("digits-classifier", widths=widths)

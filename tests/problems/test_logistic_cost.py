@@ -10,7 +10,7 @@ import pytest
 from secondorder.core import Objective
 from secondorder.curvature.hessian import hessian
 from secondorder.likelihoods import Logistic
-from secondorder.problems.logistic_cost import LogisticCost
+from tests.oracles import make_problem
 
 
 @jax.jit
@@ -20,7 +20,7 @@ def derivatives(J, w):
 
 @pytest.fixture
 def J():
-    problem = LogisticCost(size=3)
+    problem = make_problem("logistic-cost", size=3)
     return Objective(problem, problem.data(0).train)
 
 

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression as Theirs
 from sklearn.preprocessing import StandardScaler
 
 import secondorder as so
-from secondorder.problems.logistic_regression import FEATURES, LogisticRegression
-from tests.oracles import gradient_of, objective, value
+from secondorder.problems.logistic_regression import FEATURES
+from tests.oracles import gradient_of, make_problem, objective, value
 
 BUNCH = load_breast_cancer()
 X, T, N, L2 = StandardScaler().fit_transform(BUNCH.data), BUNCH.target, 569, 1e-3
@@ -32,7 +32,7 @@ def newton():
 
 
 def test_features_are_standardized_by_the_population_deviation():
-    train = LogisticRegression().data(0).train
+    train = make_problem("logistic-regression").data(0).train
     np.testing.assert_allclose(train.inputs, X, atol=1e-12)
     np.testing.assert_allclose(train.inputs.std(axis=0, ddof=0), 1, rtol=1e-12)
     np.testing.assert_array_equal(train.targets[:, 0], T)
@@ -40,7 +40,7 @@ def test_features_are_standardized_by_the_population_deviation():
 
 
 def test_held_out_examples_are_standardized_as_the_training_data_are():
-    problem = LogisticRegression(held_out=0.3, features=("worst area", "mean texture"))
+    problem = make_problem("logistic-regression", held_out=0.3, features=("worst area", "mean texture"))
     train, test = problem.data(4)
     assert test is not None
     assert (len(train.inputs), len(test.inputs)) == (problem.examples, 171) == (398, 171)
@@ -56,10 +56,10 @@ def test_held_out_examples_are_standardized_as_the_training_data_are():
 
 def test_weights_stand_in_feature_order_with_the_intercept_last():
     w = np.random.default_rng(0).standard_normal(31)
-    J = objective(LogisticRegression())
+    J = objective(make_problem("logistic-regression"))
     assert np.isclose(value(J, w), cost(w), rtol=1e-13)
     np.testing.assert_allclose(gradient_of(J, w), gradient(w), rtol=1e-10)
-    assert LogisticRegression(features=("mean area", "worst texture")).weights == [
+    assert make_problem("logistic-regression", features=("mean area", "worst texture")).weights == [
         "mean area", "worst texture", "intercept",
     ]  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_without_l2_the_data_separate():
     found = linprog(np.zeros(31), A_ub=-signs[:, None] * np.column_stack([X, np.ones(N)]), b_ub=-np.ones(N),
                     bounds=(None, None))  # fmt: skip
     assert found.success
-    J = objective(LogisticRegression(l2=0.0))
+    J = objective(make_problem("logistic-regression", l2=0.0))
     costs = [value(J, scale * found.x) for scale in (1, 10, 100)]
     assert costs[0] > costs[1] > costs[2]
     assert costs[2] < 1e-40
@@ -120,7 +120,7 @@ def test_without_l2_the_data_separate():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_precision_is_an_option(dtype):
-    problem = LogisticRegression(dtype=dtype, features=("mean radius",))
+    problem = make_problem("logistic-regression", dtype=dtype, features=("mean radius",))
     train = problem.data(0).train
     assert train.inputs.dtype == train.targets.dtype == problem.start(0).dtype == dtype
     assert value(objective(problem), problem.start(0)).dtype == dtype

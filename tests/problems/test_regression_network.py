@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from secondorder.problems.regression_network import RegressionNetwork
-from tests.oracles import objective, value
+from tests.oracles import make_problem, objective, value
 
 
 def test_it_has_321_weights_that_follow_from_the_seed():
-    problem = RegressionNetwork()
+    problem = make_problem("regression-network")
     assert problem.dimension == 321
     assert problem.start(0).shape == (321,)
     assert problem.start(0).dtype == np.float64
@@ -18,19 +17,19 @@ def test_it_has_321_weights_that_follow_from_the_seed():
 
 
 def test_the_data_are_a_smooth_curve_with_a_tenth_of_noise():
-    x, t = RegressionNetwork(size=4000).data(0).train
+    x, t = make_problem("regression-network", size=4000).data(0).train
     noise = (t - np.sin(3 * x) - x / 2).ravel()
     assert np.all(np.abs(x) <= 2)
     assert abs(noise.mean()) < 4 * 0.1 / np.sqrt(4000)
     assert abs(noise.std() - 0.1) < 4 * 0.1 / np.sqrt(8000)
     assert abs(x.std() - 4 / np.sqrt(12)) < 0.05
-    again, other = (RegressionNetwork(size=50).data(seed).train for seed in (0, 1))
-    np.testing.assert_array_equal(again.inputs, RegressionNetwork(size=50).data(0).train.inputs)
+    again, other = (make_problem("regression-network", size=50).data(seed).train for seed in (0, 1))
+    np.testing.assert_array_equal(again.inputs, make_problem("regression-network", size=50).data(0).train.inputs)
     assert not np.array_equal(again.inputs, other.inputs)
 
 
 def test_the_cost_is_half_the_mean_squared_error_of_the_network():
-    problem = RegressionNetwork(l2=0.0)
+    problem = make_problem("regression-network", l2=0.0)
     x, t = problem.data(3).train
     w = problem.start(3)
     W1, b1, W2, b2, W3, b3 = problem.parameters(w).values()
@@ -39,7 +38,7 @@ def test_the_cost_is_half_the_mean_squared_error_of_the_network():
 
 
 def test_a_held_out_share_leaves_the_training_data():
-    problem = RegressionNetwork(held_out=0.25)
+    problem = make_problem("regression-network", held_out=0.25)
     train, test = problem.data(0)
     assert test is not None
     assert (len(train.inputs), len(test.inputs), problem.examples) == (75, 25, 75)

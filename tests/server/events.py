@@ -75,6 +75,7 @@ def run(client: httpx.Client, spec: dict[str, Any], **headers: str) -> list[Fram
 def under_way(client: httpx.Client, spec: dict[str, Any], events: int = 3) -> Iterator[tuple[str, Iterator[Frame]]]:
     """A run that has told so many events: its id, and the rest of its stream."""
     with client.stream("POST", "/api/runs", json=spec, headers=STREAM) as response:
+        assert response.status_code in (200, 201), response.read()
         coming = frames(response.iter_raw())
         first = next(coming)
         for _ in range(events - 1):

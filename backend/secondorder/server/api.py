@@ -40,7 +40,7 @@ def json(content: Any, status: int = 200, **headers: str) -> Response:
 
 def summary(run: Run) -> dict[str, Any]:
     """What a run is and how far it is; each lane's step, and once it has ended its status and reason."""
-    lanes = [lane | {"step": run.log.last_steps.get(i, 0)} for i, lane in enumerate(run.read.lanes)]
+    lanes = [{"lane": i, **lane, "step": run.log.last_steps.get(i, 0)} for i, lane in enumerate(run.read.lanes)]
     if run.ended:
         ends = orjson.loads(run.log.frames[-1].partition(b"\ndata: ")[2])["lanes"]
         lanes = [lane | end for lane, end in zip(lanes, ends, strict=True)]

@@ -119,9 +119,12 @@ class Broker:
     async def _keep_a_worker(self, first: WorkerProcess | None) -> None:
         haste = 0
         while not self.closing:
-            worker = first or await WorkerProcess.spawn(self.settings.cache)
+            try:
+                was_ready = await self._work_with(first or await WorkerProcess.spawn(self.settings.cache))
+            except Exception:  # no memory for a process, or a bug here: neither may leave the server without a worker
+                log.exception("no worker could be kept")
+                was_ready = False
             first = None
-            was_ready = await self._work_with(worker)
             if self.closing:
                 return
             self.metrics.restarts.inc()
