@@ -8,9 +8,9 @@ import numpy as np
 from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
 from secondorder.program import canonical, in_precision, load
 from secondorder.spec import ProbeRequest, RunSpec, build, probe_class
-from secondorder.trajectories import rows_of, slice_of, weights_at
+from secondorder.trajectories import calm_ones, rows_of, slice_of, weights_at, window_around
 
-NO_WINDOW = np.zeros((2, 2))
+MARGIN = 2.0  # around a point that is asked for alone, where the problem tells no window
 
 
 @jax.jit
@@ -36,7 +36,10 @@ def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: floa
         return ask(part, problem, spec.seed, w, damping)
     paths = rows_of(spec) if cls.of_the_whole_run else None
     if problem.dimension <= 2:
-        return ask(part, problem, spec.seed, w, damping) | _told_paths(paths, flat_plane(2))
+        window = None
+        if paths and problem.window is None:
+            window = window_around(np.concatenate(calm_ones(list(paths.values()))))
+        return ask(part, problem, spec.seed, w, damping, window=window) | _told_paths(paths, flat_plane(2))
     seen = slice_of(spec)
     answer = ask(part, problem, spec.seed, w, damping, seen.plane, seen.window) | _told_paths(paths, seen.plane)
     told = {"origin": seen.plane.origin, "axes": seen.plane.axes}
@@ -71,9 +74,10 @@ def ask(
     if part.get("window"):
         window = np.asarray(part["window"], float)
     if window is None:
-        window = NO_WINDOW if problem.window is None else np.asarray(problem.window, float)
+        window = np.zeros((2, 2))
         if problem.dimension == 2:
-            window = np.stack([np.minimum(window[:, 0], w), np.maximum(window[:, 1], w)], axis=1)
+            low, high = np.transpose(problem.window or np.stack([w - MARGIN, w + MARGIN], axis=1))
+            window = np.stack([np.minimum(low, w), np.maximum(high, w)], axis=1)
     point = Point(
         w=np.asarray(w, problem.dtype),
         plane=plane or flat_plane(problem.dimension),

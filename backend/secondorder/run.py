@@ -14,7 +14,7 @@ import numpy as np
 from secondorder.probing import ask_in_run, probe
 from secondorder.program import Program, first_weights
 from secondorder.spec import ProbeRequest, RunSpec, parse, probe_class
-from secondorder.trajectories import recent, rows_of, weights_at
+from secondorder.trajectories import Path, recent, rows_of, weights_at
 
 __all__ = ["Event", "ProbeRequest", "Run", "configure", "events", "parameters", "probe", "replay", "run"]
 
@@ -45,17 +45,17 @@ def events(spec: RunSpec) -> Iterator[Event]:
         columns.append("w")
     told = {"id": spec.id, "spec": spec.canonical(), "lanes": spec.lanes, "dimension": dimension, "columns": columns}
     yield Event("run", told)
-    recent.begin(spec.id)
+    path, waiting = recent.begin(spec.id), deque(programs)
     try:
-        waiting = deque(programs)
         while waiting:
             program = waiting.popleft()
-            yield from _chunk(spec, program)
+            yield from _chunk(spec, program, path)
             if not program.done:
                 waiting.append(program)
-    except BaseException:
-        recent.drop(spec.id)  # half a trajectory is not one
-        raise
+        path.complete = True
+    finally:
+        if not path.complete:
+            recent.drop(path)
     for part in spec.probes:
         if probe_class(part).of_the_whole_run:
             data = ask_in_run(part, spec, first_weights(spec), None)
@@ -65,12 +65,12 @@ def events(spec: RunSpec) -> Iterator[Event]:
     yield Event("end", {"lanes": lanes})
 
 
-def _chunk(spec: RunSpec, program: Program) -> Iterator[Event]:
+def _chunk(spec: RunSpec, program: Program, path: Path) -> Iterator[Event]:
     probes = [part for part in spec.probes if not probe_class(part).of_the_whole_run]
     for chunk in program.advance():
         rows, lane, first = chunk.columns, program.group.first + chunk.lane, chunk.first
         last = first + len(rows["loss"]) - 1
-        recent.add(spec.id, lane, rows["w"])
+        recent.add(path, lane, rows["w"])
         hidden = "w" if spec.problem.dimension > SHOWN_WEIGHTS else None
         shown = {name: column for name, column in rows.items() if name != hidden}
         yield Event("chunk", {"lane": lane, "first": first, "columns": shown})

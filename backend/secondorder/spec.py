@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 import orjson
@@ -40,20 +40,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+Coordinate = Annotated[float, Field(ge=-1e30, le=1e30)]  # what float32 holds
+
+
 class _Body(_Strict):
     problem: dict[str, Any]
     optimizers: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_LANES)
-    start: list[float] | None = Field(None, min_length=1, max_length=1_000_000)
+    start: list[Coordinate] | None = Field(None, min_length=1, max_length=1_000_000)
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    steps: int | None = Field(None, ge=1, le=MAX_STEPS)
-    tolerance: float | None = Field(None, ge=0, le=1e6)
+    # Left out they are the problem's, but null is no number: a default is not validated, what is given is.
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = cast(int, None)
+    tolerance: Annotated[float, Field(ge=0, le=1e6)] = cast(float, None)
     probes: list[dict[str, Any]] = Field(default_factory=list, max_length=16)
 
 
 class _ProbeBody(_Strict):
     probe: dict[str, Any]
     problem: dict[str, Any] | None = None
-    at: list[float] | None = Field(None, min_length=1, max_length=1_000_000)
+    at: list[Coordinate] | None = Field(None, min_length=1, max_length=1_000_000)
     seed: int = Field(0, ge=0, le=2**32 - 1)
     run: str | None = Field(None, max_length=64)
     lane: int = Field(0, ge=0, lt=MAX_LANES)

@@ -16,34 +16,66 @@ REMEMBERED = 128 * 2**20  # bytes
 PLANE_ROWS = 256  # rows of a lane that the principal directions are taken from
 
 
+class Path:
+    """The weights of one execution of a run, chunk by chunk of each lane."""
+
+    def __init__(self, run: str):
+        self.run, self.size, self.complete = run, 0, False
+        self.chunks: dict[int, list[np.ndarray]] = {}
+
+    def add(self, lane: int, w: np.ndarray) -> int:
+        """Takes the next rows of a lane; their size in bytes."""
+        w = np.array(w)  # a copy: a view would keep the rows of all the other lanes alive
+        self.chunks.setdefault(lane, []).append(w)
+        self.size += w.nbytes
+        return w.nbytes
+
+    def at(self, lane: int, step: int) -> np.ndarray | None:
+        """The weights (D,) of a lane at a step, None where there are none (yet)."""
+        for chunk in self.chunks.get(lane, []):
+            if step < len(chunk):
+                return chunk[step]
+            step -= len(chunk)
+        return None
+
+    def rows(self) -> dict[int, np.ndarray]:
+        """All weights (rows, D) of each lane."""
+        return {lane: np.concatenate(chunks) for lane, chunks in self.chunks.items()}
+
+
 class Trajectories:
-    """Rows of weights by run and lane, least recently used runs dropped first."""
+    """The paths of recent runs, least recently used ones dropped first.
+
+    Of two executions of the same run the later one's path is kept; the other goes on filling a path that nobody reads.
+    """
 
     def __init__(self, limit: int = REMEMBERED):
         self.limit, self.size = limit, 0
-        self.kept: OrderedDict[str, dict[int, list[np.ndarray]]] = OrderedDict()
+        self.kept: OrderedDict[str, Path] = OrderedDict()
 
-    def begin(self, run: str) -> None:
-        self.drop(run)
-        self.kept[run] = {}
+    def begin(self, run: str) -> Path:
+        if run in self.kept:
+            self.drop(self.kept[run])
+        path = self.kept[run] = Path(run)
+        return path
 
-    def add(self, run: str, lane: int, w: np.ndarray) -> None:
-        if run not in self.kept:
+    def add(self, path: Path, lane: int, w: np.ndarray) -> None:
+        if self.kept.get(path.run) is not path:
             return
-        self.kept[run].setdefault(lane, []).append(w)
-        self.size += w.nbytes
-        while self.size > self.limit and self.kept:
-            self.drop(next(iter(self.kept)))
+        self.size += path.add(lane, w)
+        while self.size > self.limit:
+            self.drop(next(iter(self.kept.values())))
 
-    def drop(self, run: str) -> None:
-        for chunks in self.kept.pop(run, {}).values():
-            self.size -= sum(chunk.nbytes for chunk in chunks)
+    def drop(self, path: Path) -> None:
+        if self.kept.get(path.run) is path:
+            del self.kept[path.run]
+            self.size -= path.size
 
-    def get(self, run: str) -> dict[int, np.ndarray] | None:
-        if run not in self.kept:
-            return None
-        self.kept.move_to_end(run)
-        return {lane: np.concatenate(chunks) for lane, chunks in self.kept[run].items()}
+    def get(self, run: str) -> Path | None:
+        path = self.kept.get(run)
+        if path:
+            self.kept.move_to_end(run)
+        return path
 
 
 recent = Trajectories()
@@ -51,23 +83,24 @@ recent = Trajectories()
 
 def rows_of(spec: RunSpec) -> dict[int, np.ndarray]:
     """All weights (rows, D) of each lane of a run, remembered or computed again."""
-    kept = recent.get(spec.id)
-    if kept is not None:
-        return kept
-    rows: dict[int, list[np.ndarray]] = {}
+    path = recent.get(spec.id)
+    if path and path.complete:
+        return path.rows()
+    path = Path(spec.id)
     for group in spec.groups:
         program = Program(spec, group)
         while not program.done:
             for chunk in program.advance():
-                rows.setdefault(group.first + chunk.lane, []).append(chunk.columns["w"])
-    return {lane: np.concatenate(chunks) for lane, chunks in rows.items()}
+                path.add(group.first + chunk.lane, chunk.columns["w"])
+    return path.rows()
 
 
 def weights_at(spec: RunSpec, lane: int, step: int) -> np.ndarray:
     """The weights (D,) of a lane at a step; LookupError where the lane has ended before."""
-    kept = recent.get(spec.id)
-    if kept is not None and lane in kept and step < len(kept[lane]):
-        return kept[lane][step]
+    path = recent.get(spec.id)
+    known = path.at(lane, step) if path else None
+    if known is not None:
+        return known
     group = next(g for g in reversed(spec.groups) if g.first <= lane)
     program = Program(spec, group)
     while not program.done and program.first <= step:
@@ -100,17 +133,27 @@ def slice_of(spec: RunSpec) -> Slice:
 
 def principal_slice(paths: list[np.ndarray]) -> Slice:
     """The plane of the first two principal directions of some paths, each (rows, D)."""
-    calm = [w for w in paths if np.ptp(w) < 1e6] or paths  # a diverging path would be all that is seen
+    calm = calm_ones(paths)
     some = [w[np.unique(np.linspace(0, len(w) - 1, PLANE_ROWS).astype(int))] for w in calm]
     origin = np.asarray(calm[0][-1], float)
     X = np.concatenate(some).astype(float) - origin
     _, size, axes = np.linalg.svd(X, full_matrices=False)
     # A path on a line has one direction only; some other axis completes the plane.
     axes = np.linalg.qr(np.concatenate([axes[:2], np.eye(len(origin))[:2]]).T)[0].T[:2]
+    axes = np.ascontiguousarray(axes)
     axes *= np.where(axes[np.arange(2), np.argmax(np.abs(axes), axis=1)] < 0, -1, 1)[:, None]
-    points = X @ axes.T
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.25 * np.maximum(high - low, 0.1 * max(np.max(high - low), 1e-3))
     variance = size**2 / max(np.sum(size**2), np.finfo(float).tiny)
     explained = [float(share) for share in np.resize(variance, max(2, len(variance)))[:2]]
-    return Slice(Plane(origin, axes), explained, np.stack([low - margin, high + margin], axis=1))
+    return Slice(Plane(origin, axes), explained, window_around(X @ axes.T))
+
+
+def calm_ones(paths: list[np.ndarray]) -> list[np.ndarray]:
+    """The paths that do not run far away, next to which nothing else would be seen; all of them if none is left."""
+    return [w for w in paths if np.ptp(w) < 1e6] or paths
+
+
+def window_around(points: np.ndarray) -> np.ndarray:
+    """Low and high (2, 2) along both axes, a quarter's margin around points (rows, 2)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.25 * np.maximum(high - low, 0.1 * max(np.max(high - low), 1e-3))
+    return np.stack([low - margin, high + margin], axis=1)

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 
 from secondorder.core import Objective, Plane, Point, Probe, Problem, option, register
 
-INTERVAL = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+INTERVAL = {
+    "type": "array",
+    "items": {"type": "number", "minimum": -1e30, "maximum": 1e30},
+    "minItems": 2,
+    "maxItems": 2,
+}
 WORK = 3e10  # floating-point operations that one grid may cost: about two seconds
 
 

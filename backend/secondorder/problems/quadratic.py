@@ -36,9 +36,13 @@ class Quadratic(Problem):
     def turned(self, w: jax.Array) -> jax.Array:
         """Qᵀw."""
         c, s = jnp.cos(self.rotation), jnp.sin(self.rotation)
-        for i in range(self.size - 1):
-            w = w.at[i].set(c * w[i] + s * w[i + 1]).at[i + 1].set(c * w[i + 1] - s * w[i])
-        return w
+
+        # The plane of weights 0 and 1 first: what that leaves in 1 turns with 2, and so on.
+        def turn(left, right):
+            return c * right - s * left, c * left + s * right
+
+        last, others = jax.lax.scan(turn, w[0], w[1:])
+        return jnp.append(others, last)
 
     def outputs(self, w: jax.Array, inputs: jax.Array) -> jax.Array:
         exponents = jnp.linspace(1.0, 0.0, self.size)
