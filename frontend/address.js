@@ -8,10 +8,15 @@ import { decode, encode } from "./spec.js";
 
 const PAUSE = 250; // milliseconds between rewrites: browsers refuse to hear more than some hundred in ten seconds
 
-/** What the session shows now. @param {Session} session @param {string[] | null} views @param {string[]} [hide] @returns {State} */
+/** What the session shows now.
+ * @param {Session} session @param {string[] | null} views @param {string[]} [hide] @returns {State} */
 export const stateOfSession = (session, views, hide = []) => ({
-  spec: session.spec, views, axis: session.axis, at: session.following || session.playing ? null : Math.round(session.step),
-  lane: session.selected, hide,
+  spec: session.spec,
+  views,
+  axis: session.axis,
+  at: session.following || session.playing ? null : Math.round(session.step),
+  lane: session.selected,
+  hide,
 });
 
 /** @param {{session: Session, state: () => State, base: State, names: string[], signal: AbortSignal,
@@ -19,7 +24,9 @@ export const stateOfSession = (session, views, hide = []) => ({
  *   base: what the address means without a query */
 export function address({ session, state, base, names, signal, restored }) {
   let written = encode(state());
-  let dragging = false, restoring = false, timer = 0;
+  let dragging = false,
+    restoring = false,
+    timer = 0;
 
   /** @param {boolean} push */
   function write(push) {
@@ -34,27 +41,37 @@ export function address({ session, state, base, names, signal, restored }) {
       // Too many changes in too short a time for this browser: the next one will be heard.
     }
   }
-  const later = () => { timer ||= window.setTimeout(() => write(false), PAUSE); };
+  const later = () => {
+    timer ||= window.setTimeout(() => write(false), PAUSE);
+  };
 
-  session.listen((event) => {
-    if (restoring) return;
-    if (event.kind === "spec") {
-      if (event.live && dragging) return later();
-      write(!dragging);
-      dragging = event.live;
-    } else if (event.kind === "axis" || event.kind === "select" || (event.kind === "scrub" && !session.playing)) later();
-  }, { signal });
+  session.listen(
+    (event) => {
+      if (restoring) return;
+      if (event.kind === "spec") {
+        if (event.live && dragging) return later();
+        write(!dragging);
+        dragging = event.live;
+      } else if (event.kind === "axis" || event.kind === "select" || (event.kind === "scrub" && !session.playing))
+        later();
+    },
+    { signal },
+  );
 
-  window.addEventListener("popstate", () => {
-    const { state: read, changes } = decode(location.search, session.catalog, base, names);
-    clearTimeout(timer);
-    timer = 0;
-    restoring = true;
-    session.load(read);
-    restored(read, changes);
-    written = encode(state());
-    restoring = dragging = false;
-  }, { signal });
+  window.addEventListener(
+    "popstate",
+    () => {
+      const { state: read, changes } = decode(location.search, session.catalog, base, names);
+      clearTimeout(timer);
+      timer = 0;
+      restoring = true;
+      session.load(read);
+      restored(read, changes);
+      written = encode(state());
+      restoring = dragging = false;
+    },
+    { signal },
+  );
 
   return { /** After a choice that the session does not know of. */ changed: () => write(true) };
 }

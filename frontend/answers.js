@@ -16,12 +16,14 @@ export class Answers {
     this.#source = source;
   }
 
-  /** @param {object} body of the request @param {string} subject the problem and the probe's name: what a refusal is about
+  /** @param {object} body of the request
+   * @param {string} subject the problem and the probe's name: what a refusal is about
    * @param {AbortSignal} [signal] */
   ask(body, subject, signal = new AbortController().signal) {
     const refused = this.#refused.get(subject);
     if (refused) return Promise.reject(refused);
-    const key = JSON.stringify(body), known = this.#answers.get(key);
+    const key = JSON.stringify(body),
+      known = this.#answers.get(key);
     this.#answers.delete(key);
     const answer = known ?? this.#source.probe(body, signal).then((told) => told.data);
     this.#answers.set(key, answer); // at the end again: the oldest in use is the first to go

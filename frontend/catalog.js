@@ -13,10 +13,12 @@ export const MOST_LANES = 256;
 /** @template {Entry} E @param {E[]} entries @param {string} name */
 export const named = (entries, name) => entries.find((entry) => entry.name === name);
 
-/** Whether a problem's structural options are all at their defaults: the catalog's dimension, start and fits are for these.
+/** Whether a problem's structural options are all at their defaults: the catalog's dimension, start and fits hold then.
  * @param {ProblemEntry} entry @param {NamedPart} part */
-export const plain = (entry, part) => Object.entries(entry.options.properties)
-  .every(([key, schema]) => part[key] === undefined || JSON.stringify(part[key]) === JSON.stringify(schema.default));
+export const plain = (entry, part) =>
+  Object.entries(entry.options.properties).every(
+    ([key, schema]) => part[key] === undefined || JSON.stringify(part[key]) === JSON.stringify(schema.default),
+  );
 
 /** Why a method does not fit a problem, as far as the catalog knows; the server knows the rest.
  * @param {{fits: Record<string, true | string>}} method @param {ProblemEntry} problem @param {NamedPart} part */
@@ -25,10 +27,11 @@ export function unfit(method, problem, part) {
   return typeof fits === "string" && plain(problem, part) ? fits : null;
 }
 
-/** A knob's default on a problem. @param {Entry} entry @param {string} knob @param {ProblemEntry} problem @returns {number} */
+/** A knob's default on a problem.
+ * @param {Entry} entry @param {string} knob @param {ProblemEntry} problem @returns {number} */
 export function defaultOf(entry, knob, problem) {
   const own = entry.knobs.properties[knob].default;
-  return own === null || own === undefined ? problem.rate : problem.defaults?.[entry.name]?.[knob] ?? own;
+  return own === null || own === undefined ? problem.rate : (problem.defaults?.[entry.name]?.[knob] ?? own);
 }
 
 /** How many lanes a part of `optimizers` is. @param {NamedPart} part @param {Entry | undefined} entry */
@@ -40,7 +43,10 @@ export function firstSpec(catalog) {
   const problem = named(catalog.problems, "rosenbrock") ?? catalog.problems[0];
   const known = catalog.optimizers.filter((o) => o.fits[problem.name] === true).map((o) => o.name);
   const chosen = ["damped-newton", "gradient-descent"].filter((name) => known.includes(name));
-  return { problem: { name: problem.name }, optimizers: (chosen.length ? chosen : known.slice(0, 1)).map((name) => ({ name })) };
+  return {
+    problem: { name: problem.name },
+    optimizers: (chosen.length ? chosen : known.slice(0, 1)).map((name) => ({ name })),
+  };
 }
 
 /** @param {Spec} spec @returns {State} */
@@ -53,12 +59,14 @@ export function withProblem(catalog, spec, problem) {
   /** @type {string[]} */
   const left = [];
   const part = { name: problem.name };
-  const optimizers = spec.optimizers.flatMap(({ name }) => {
-    const entry = named(catalog.optimizers, name);
-    const lacking = entry && unfit(entry, problem, part);
-    if (lacking) left.push(`${entry.title} does not fit ${problem.title}: ${lacking}.`);
-    return entry && !lacking ? [{ name }] : [];
-  }).filter(({ name }, i, all) => all.findIndex((other) => other.name === name) === i);
+  const optimizers = spec.optimizers
+    .flatMap(({ name }) => {
+      const entry = named(catalog.optimizers, name);
+      const lacking = entry && unfit(entry, problem, part);
+      if (lacking) left.push(`${entry.title} does not fit ${problem.title}: ${lacking}.`);
+      return entry && !lacking ? [{ name }] : [];
+    })
+    .filter(({ name }, i, all) => all.findIndex((other) => other.name === name) === i);
   if (!optimizers.length) {
     const first = catalog.optimizers.filter((o) => !unfit(o, problem, part));
     optimizers.push({ name: (named(first, "gradient-descent") ?? first[0]).name });
@@ -67,5 +75,8 @@ export function withProblem(catalog, spec, problem) {
     const entry = named(catalog.probes, probe.name);
     return entry && !unfit(entry, problem, part);
   });
-  return { spec: { problem: part, optimizers, ...(spec.seed && { seed: spec.seed }), ...(probes?.length && { probes }) }, left };
+  return {
+    spec: { problem: part, optimizers, ...(spec.seed && { seed: spec.seed }), ...(probes?.length && { probes }) },
+    left,
+  };
 }

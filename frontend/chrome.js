@@ -8,7 +8,12 @@ import { ask, Refusal } from "./stream.js";
 /** @typedef {import("./types").Catalog} Catalog */
 
 const CHOICES = ["auto", "light", "dark"];
-const SIGNS = { auto: "M8 2a6 6 0 100 12A6 6 0 008 2zM8 2v12", light: "M8 5a3 3 0 100 6 3 3 0 000-6zM8 1v2M8 13v2M1 8h2M13 8h2M3 3l1.4 1.4M11.6 11.6L13 13M13 3l-1.4 1.4M4.4 11.6L3 13", dark: "M13 9.5A5.5 5.5 0 016.5 3a5.5 5.5 0 106.5 6.5z" };
+const SIGNS = {
+  auto: "M8 2a6 6 0 100 12A6 6 0 008 2zM8 2v12",
+  light:
+    "M8 5a3 3 0 100 6 3 3 0 000-6zM8 1v2M8 13v2M1 8h2M13 8h2M3 3l1.4 1.4M11.6 11.6L13 13M13 3l-1.4 1.4M4.4 11.6L3 13",
+  dark: "M13 9.5A5.5 5.5 0 016.5 3a5.5 5.5 0 106.5 6.5z",
+};
 
 /** The button that goes through automatic, light and dark. */
 export function themeButton() {
@@ -34,10 +39,14 @@ export function themeButton() {
   return button;
 }
 
-/** On a narrow screen the controls lie below the figures: this button lifts them over the lower part of the screen, so that
- * what they change stays in sight. @param {HTMLElement} panel @param {AbortSignal} signal */
+/** On a narrow screen the controls lie below the figures: this button lifts them over the lower part of the screen,
+ * so that what they change stays in sight. @param {HTMLElement} panel @param {AbortSignal} signal */
 export function liftButton(panel, signal) {
-  const button = h("button", { type: "button", class: "button lift", "aria-expanded": "false", "aria-controls": panel.id }, "Controls");
+  const button = h(
+    "button",
+    { type: "button", class: "button lift", "aria-expanded": "false", "aria-controls": panel.id },
+    "Controls",
+  );
   /** @param {boolean} open */
   const lift = (open) => {
     panel.classList.toggle("lifted", open);
@@ -46,9 +55,13 @@ export function liftButton(panel, signal) {
     if (open) document.getElementById("figures")?.scrollIntoView({ block: "start" });
   };
   button.addEventListener("click", () => lift(!panel.classList.contains("lifted")));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && panel.classList.contains("lifted")) lift(false);
-  }, { signal });
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Escape" && panel.classList.contains("lifted")) lift(false);
+    },
+    { signal },
+  );
   return button;
 }
 
@@ -67,14 +80,29 @@ export function messages(element) {
   element.append(status, error, notice);
   return {
     /** What is going on with the connection. @param {string | null} message */
-    status: (message) => { status.textContent = message ?? ""; },
+    status: (message) => {
+      status.textContent = message ?? "";
+    },
     /** @param {ApiError | null} told */
-    error: (told) => { error.textContent = told ? [told.at && `${told.at}: `, told.message].filter(Boolean).join("") : ""; },
+    error: (told) => {
+      error.textContent = told ? [told.at && `${told.at}: `, told.message].filter(Boolean).join("") : "";
+    },
     /** What was changed, and why, until the reader has seen it. @param {string} heading @param {string[]} changes */
     notice(heading, changes) {
       if (!changes.length) return notice.replaceChildren();
-      notice.replaceChildren(h("div", { class: "notice-text" }, h("strong", {}, heading), h("ul", {}, changes.map((c) => h("li", {}, c)))),
-        h("button", { type: "button", class: "quiet", onclick: () => notice.replaceChildren() }, "Dismiss"));
+      notice.replaceChildren(
+        h(
+          "div",
+          { class: "notice-text" },
+          h("strong", {}, heading),
+          h(
+            "ul",
+            {},
+            changes.map((c) => h("li", {}, c)),
+          ),
+        ),
+        h("button", { type: "button", class: "quiet", onclick: () => notice.replaceChildren() }, "Dismiss"),
+      );
     },
   };
 }

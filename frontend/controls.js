@@ -1,10 +1,12 @@
 // The controls of a spec: one group for the problem, one for each optimizer, one for the run. They follow from the
 // catalog; nothing here knows a problem or an optimizer by name.
 
-import { defaultOf, lanesOf, named, unfit, withProblem } from "./catalog.js";
+import { defaultOf, lanesOf, named, withProblem } from "./catalog.js";
 import { equation, prose } from "./catalogue.js";
 import { h, icon, unique } from "./dom.js";
-import { knobField, numberField, optionField, startField } from "./fields.js";
+import { CROSS, numberField, optionField, startField } from "./fields.js";
+import { addMenu } from "./menu.js";
+import { knobField } from "./sliders.js";
 
 /** @typedef {import("./fields.js").Field} Field */
 /** @typedef {import("./session.js").Session} Session */
@@ -12,15 +14,19 @@ import { knobField, numberField, optionField, startField } from "./fields.js";
 /** @typedef {import("./types").NamedPart} NamedPart */
 /** @typedef {import("./types").Spec} Spec */
 
-const CROSS = "M4 4l8 8M12 4l-8 8";
-const KINDS = /** @type {const} */ ([["toy", "Toy problems"], ["data", "Real data"], ["network", "Networks"]]);
+const KINDS = /** @type {const} */ ([
+  ["toy", "Toy problems"],
+  ["data", "Real data"],
+  ["network", "Networks"],
+]);
 const RUN_FIELDS = {
   steps: { type: "integer", minimum: 1, maximum: 100_000, title: "steps" },
   seed: { type: "integer", minimum: 0, maximum: 2 ** 32 - 1, title: "seed" },
   tolerance: { type: "number", minimum: 0, maximum: 1e6, title: "tolerance of the gradient norm (0: never stop)" },
 };
 
-/** @param {{element: HTMLElement, session: Session, signal: AbortSignal, only?: string[] | null, notify?: (changes: string[]) => void}} options
+/** @param {{element: HTMLElement, session: Session, signal: AbortSignal, only?: string[] | null,
+ *   notify?: (changes: string[]) => void}} options
  *   only: the places that a lesson lets the reader change */
 export function controls({ element, session, signal, only = null, notify = () => {} }) {
   const { catalog } = session;
@@ -31,20 +37,24 @@ export function controls({ element, session, signal, only = null, notify = () =>
   let built = "";
 
   /** The field of a part's knob or option; at its default, a key leaves the spec.
-   * @param {NamedPart} part @param {Entry} entry @param {string} base @param {(part: NamedPart, live: boolean) => void} change
+   * @param {NamedPart} part @param {Entry} entry @param {string} base
+   * @param {(part: NamedPart, live: boolean) => void} change
    * @param {boolean} sweeps @param {() => NamedPart | undefined} present */
   function partFields(part, entry, base, change, sweeps, present) {
     const wanted = (/** @type {string} */ key) => !only || only.includes(`${base}.${key}`);
-    const usual = (/** @type {string} */ key) => key in entry.knobs.properties
-      ? defaultOf(entry, key, session.problem) : entry.options.properties[key].default;
+    const usual = (/** @type {string} */ key) =>
+      key in entry.knobs.properties ? defaultOf(entry, key, session.problem) : entry.options.properties[key].default;
     const set = (/** @type {string} */ key) => (/** @type {any} */ value, /** @type {boolean} */ live) => {
       const next = { ...(present() ?? part), [key]: value };
       if (JSON.stringify(value) === JSON.stringify(usual(key))) delete next[key];
       change(next, live);
     };
     const make = (/** @type {string} */ key) => {
-      const path = `${base}.${key}`, knob = entry.knobs.properties[key], schema = knob ?? entry.options.properties[key];
-      const field = knob ? knobField({ path, key, schema: { ...schema, default: usual(key) }, change: set(key), sweeps })
+      const path = `${base}.${key}`,
+        knob = entry.knobs.properties[key],
+        schema = knob ?? entry.options.properties[key];
+      const field = knob
+        ? knobField({ path, key, schema: { ...schema, default: usual(key) }, change: set(key), sweeps })
         : optionField({ path, key, schema, change: set(key) });
       return register(field, () => present()?.[key] ?? usual(key));
     };
@@ -60,33 +70,58 @@ export function controls({ element, session, signal, only = null, notify = () =>
     return field.element;
   }
 
-  /** A group whose own complaint stands under its heading. @param {string} path @param {(Node | null | false)[]} children */
+  /** A group whose own complaint stands under its heading.
+   * @param {string} path @param {(Node | null | false)[]} children */
   function group(path, ...children) {
     const complaint = h("p", { class: "complaint", role: "alert", hidden: true });
     const box = h("section", { class: "group", "data-path": path }, ...children, complaint);
-    register({
-      element: box, path, set() {},
-      complain(message) {
-        complaint.hidden = !message;
-        complaint.textContent = message ?? "";
+    register(
+      {
+        element: box,
+        path,
+        set() {},
+        complain(message) {
+          complaint.hidden = !message;
+          complaint.textContent = message ?? "";
+        },
       },
-    }, () => null);
+      () => null,
+    );
     return box;
   }
 
   /** @param {HTMLElement[]} options */
-  const more = (options, summary = "More") => options.length > 0 && h("details", { class: "more" }, h("summary", {}, summary), options);
+  const more = (options, summary = "More") =>
+    options.length > 0 && h("details", { class: "more" }, h("summary", {}, summary), options);
 
   function problemGroup() {
     const entry = session.problem;
-    const { knobs, options } = partFields(session.spec.problem, entry, "problem",
-      (problem, live) => session.update({ problem, ...(!live && "start" in session.spec && sized(problem) && { start: undefined }) }, { live }),
-      false, () => session.spec.problem);
+    const { knobs, options } = partFields(
+      session.spec.problem,
+      entry,
+      "problem",
+      (problem, live) =>
+        session.update(
+          { problem, ...(!live && "start" in session.spec && sized(problem) && { start: undefined }) },
+          { live },
+        ),
+      false,
+      () => session.spec.problem,
+    );
     const start = (!only || only.includes("start")) && startOf();
     if (only) return [...knobs, ...options, ...(start ? [start] : [])];
     const id = unique("problem");
-    const select = h("select", { id, class: "wide" }, KINDS.map(([kind, label]) =>
-      h("optgroup", { label }, catalog.problems.filter((p) => p.kind === kind).map((p) => h("option", { value: p.name }, p.title)))));
+    const select = h(
+      "select",
+      { id, class: "wide" },
+      KINDS.map(([kind, label]) =>
+        h(
+          "optgroup",
+          { label },
+          catalog.problems.filter((p) => p.kind === kind).map((p) => h("option", { value: p.name }, p.title)),
+        ),
+      ),
+    );
     select.value = entry.name;
     select.addEventListener("change", () => {
       const chosen = named(catalog.problems, select.value);
@@ -95,21 +130,36 @@ export function controls({ element, session, signal, only = null, notify = () =>
       notify(left);
       session.update({ start: undefined, steps: undefined, tolerance: undefined, probes: undefined, ...spec });
     });
-    return [group("problem", h("h3", {}, h("label", { for: id }, "Problem")), select, equation(entry), about(entry), ...knobs,
-      start, more(options, "Data and structure"))];
+    return [
+      group(
+        "problem",
+        h("h3", {}, h("label", { for: id }, "Problem")),
+        select,
+        equation(entry),
+        about(entry),
+        ...knobs,
+        start,
+        more(options, "Data and structure"),
+      ),
+    ];
   }
 
   /** Whether a problem's number of weights may differ from before. @param {NamedPart} problem */
-  const sized = (problem) => Object.keys(session.problem.options.properties)
-    .some((key) => JSON.stringify(problem[key]) !== JSON.stringify(session.spec.problem[key]));
+  const sized = (problem) =>
+    Object.keys(session.problem.options.properties).some(
+      (key) => JSON.stringify(problem[key]) !== JSON.stringify(session.spec.problem[key]),
+    );
 
   function startOf() {
     const shown = () => session.spec.start ?? session.problem.start;
     const values = shown();
     if (!values || values.length > 3 || session.dimension !== values.length) return null;
     const field = startField({
-      names: session.problem.weights, window: session.problem.window, count: values.length,
-      change: (start, live) => session.update({ start }, { live }), present: () => shown() ?? values,
+      names: session.problem.weights,
+      window: session.problem.window,
+      count: values.length,
+      change: (start, live) => session.update({ start }, { live }),
+      present: () => shown() ?? values,
     });
     return register(field, shown);
   }
@@ -123,55 +173,64 @@ export function controls({ element, session, signal, only = null, notify = () =>
     if (!entry) return [];
     const replace = (/** @type {NamedPart} */ next, /** @type {boolean} */ live) =>
       session.update({ optimizers: session.spec.optimizers.map((o, i) => (i === index ? next : o)) }, { live });
-    const { knobs, options } = partFields(part, entry, `optimizers[${index}]`, replace, true, () => session.spec.optimizers[index]);
+    const { knobs, options } = partFields(
+      part,
+      entry,
+      `optimizers[${index}]`,
+      replace,
+      true,
+      () => session.spec.optimizers[index],
+    );
     const swatches = h("span", { class: "swatches", "aria-hidden": "true" });
     chips.push({ swatches, index });
     if (only) {
-      const heading = session.spec.optimizers.length > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, entry.title);
+      const heading =
+        session.spec.optimizers.length > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, entry.title);
       return [heading, ...knobs, ...options].filter((node) => node !== false);
     }
-    const remove = h("button", { type: "button", class: "icon-button", "aria-label": `Remove ${entry.title}`, title: "Remove",
-      onclick: () => session.update({ optimizers: session.spec.optimizers.filter((_, i) => i !== index) }) }, icon(CROSS));
+    const remove = h(
+      "button",
+      {
+        type: "button",
+        class: "icon-button",
+        "aria-label": `Remove ${entry.title}`,
+        title: "Remove",
+        onclick: () => session.update({ optimizers: session.spec.optimizers.filter((_, i) => i !== index) }),
+      },
+      icon(CROSS),
+    );
     remove.disabled = session.spec.optimizers.length === 1;
-    return [group(`optimizers[${index}]`, h("div", { class: "group-head" }, h("h3", {}, swatches, entry.title), remove), equation(entry),
-      about(entry), ...knobs, ...options)];
-  }
-
-  function addMenu() {
-    const offers = () => catalog.optimizers.map((entry) => {
-      const lacking = unfit(entry, session.problem, session.spec.problem);
-      const first = entry.about.split(/(?<=[.:])\s/)[0].replaceAll("``", "");
-      return h("li", {}, h("button", { type: "button", disabled: Boolean(lacking), "data-name": entry.name,
-        onclick: () => {
-          menu.open = false;
-          session.update({ optimizers: [...session.spec.optimizers, { name: entry.name }] });
-        } }, h("strong", {}, entry.title), h("small", {}, lacking ? `Does not fit: ${lacking}` : first)));
-    });
-    const list = h("ul", { class: "menu-list" });
-    const menu = h("details", { class: "menu" }, h("summary", { class: "button" }, "Add an optimizer"), list);
-    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...offers()));
-    menu.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !menu.open) return;
-      menu.open = false;
-      menu.querySelector("summary")?.focus();
-    });
-    document.addEventListener("pointerdown", (event) => {
-      if (event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
-    }, { signal });
-    return menu;
+    return [
+      group(
+        `optimizers[${index}]`,
+        h("div", { class: "group-head" }, h("h3", {}, swatches, entry.title), remove),
+        equation(entry),
+        about(entry),
+        ...knobs,
+        ...options,
+      ),
+    ];
   }
 
   function runGroup() {
     const run = session.spec;
     const make = (/** @type {keyof typeof RUN_FIELDS} */ key, /** @type {() => any} */ usual) => {
       const change = (/** @type {number} */ value) => session.update({ [key]: value === usual() ? undefined : value });
-      return register(numberField({ path: key, key, schema: RUN_FIELDS[key], change }), () => session.spec[key] ?? usual());
+      return register(
+        numberField({ path: key, key, schema: RUN_FIELDS[key], change }),
+        () => session.spec[key] ?? usual(),
+      );
     };
     const wanted = (/** @type {string} */ key) => !only || only.includes(key);
     const tolerance = () => session.run?.spec.tolerance ?? run.tolerance;
-    const made = [wanted("steps") && make("steps", () => session.problem.steps), wanted("seed") && make("seed", () => 0)];
+    const made = [
+      wanted("steps") && make("steps", () => session.problem.steps),
+      wanted("seed") && make("seed", () => 0),
+    ];
     const late = wanted("tolerance") ? [make("tolerance", tolerance)] : [];
-    return only ? [...made, ...late].filter((field) => field !== false) : [group("", h("h3", {}, "Run"), ...made, more(late))];
+    return only
+      ? [...made, ...late].filter((field) => field !== false)
+      : [group("", h("h3", {}, "Run"), ...made, more(late))];
   }
 
   /** Shows the present spec; what stays keeps its elements, so that focus and dragging survive. */
@@ -180,12 +239,20 @@ export function controls({ element, session, signal, only = null, notify = () =>
     const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name), session.dimension]);
     if (now !== built) {
       const focused = element.contains(document.activeElement)
-        ? document.activeElement?.closest("[data-path]")?.getAttribute("data-path") : null;
-      const opened = [...element.querySelectorAll("details.more[open]")].map((d) => d.closest("[data-path]")?.getAttribute("data-path"));
+        ? document.activeElement?.closest("[data-path]")?.getAttribute("data-path")
+        : null;
+      const opened = [...element.querySelectorAll("details.more[open]")].map((d) =>
+        d.closest("[data-path]")?.getAttribute("data-path"),
+      );
       fields = [];
       chips = [];
       const optimizers = spec.optimizers.flatMap(optimizerGroup);
-      element.replaceChildren(...problemGroup(), ...optimizers, ...(only ? [] : [addMenu()]), ...runGroup());
+      element.replaceChildren(
+        ...problemGroup(),
+        ...optimizers,
+        ...(only ? [] : [addMenu(session, signal)]),
+        ...runGroup(),
+      );
       for (const path of opened) {
         element.querySelector(`[data-path="${path}"] > details.more`)?.setAttribute("open", "");
       }
@@ -206,11 +273,13 @@ export function controls({ element, session, signal, only = null, notify = () =>
       const entry = named(catalog.optimizers, part.name);
       const count = lanesOf(part, entry);
       const swatches = chips.find((chip) => chip.index === index)?.swatches;
-      swatches?.replaceChildren(...Array.from({ length: Math.min(count, 12) }, (_, i) => {
-        const swatch = h("span", { class: "swatch" });
-        swatch.style.background = session.colour(first + i);
-        return swatch;
-      }));
+      swatches?.replaceChildren(
+        ...Array.from({ length: Math.min(count, 12) }, (_, i) => {
+          const swatch = h("span", { class: "swatch" });
+          swatch.style.background = session.colour(first + i);
+          return swatch;
+        }),
+      );
       first += count;
     });
   }
@@ -221,19 +290,24 @@ export function controls({ element, session, signal, only = null, notify = () =>
     for (const field of fields) field.complain(null);
     const at = error?.at;
     if (!error || !at) return false;
-    const under = (/** @type {string} */ path) => path !== "" && (at === path || at.startsWith(`${path}.`) || at.startsWith(`${path}[`));
+    const under = (/** @type {string} */ path) =>
+      path !== "" && (at === path || at.startsWith(`${path}.`) || at.startsWith(`${path}[`));
     const closest = fields.filter((field) => under(field.path)).sort((a, b) => b.path.length - a.path.length)[0];
     if (!closest) return false;
-    const choices = Array.isArray(error.allowed) && error.allowed.length <= 12 ? ` Allowed: ${error.allowed.join(", ")}.` : "";
+    const choices =
+      Array.isArray(error.allowed) && error.allowed.length <= 12 ? ` Allowed: ${error.allowed.join(", ")}.` : "";
     closest.complain(`${error.message[0].toUpperCase()}${error.message.slice(1)}.${choices}`);
     closest.element.closest("details")?.setAttribute("open", "");
     return true;
   }
 
-  session.listen((event) => {
-    if (event.kind === "spec" || event.kind === "run") sync();
-    else if (event.kind === "theme") paint();
-  }, { signal });
+  session.listen(
+    (event) => {
+      if (event.kind === "spec" || event.kind === "run") sync();
+      else if (event.kind === "theme") paint();
+    },
+    { signal },
+  );
   sync();
   return { complain };
 }

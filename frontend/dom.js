@@ -2,8 +2,8 @@
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
-/** An element with attributes and children. `true` sets an attribute without a value; false, null and undefined leave it
- * out; a function under "onclick" listens for clicks.
+/** An element with attributes and children. `true` sets an attribute without a value; false, null and undefined
+ * leave it out; a function under "onclick" listens for clicks.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, any>} [attributes]
@@ -22,8 +22,10 @@ export function h(tag, attributes = {}, ...children) {
 
 /** @param {(Child | Child[])[]} children */
 export const nodes = (children) =>
-  children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) =>
-    typeof child === "number" ? String(child) : /** @type {Node | string} */ (child));
+  children
+    .flat()
+    .filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (typeof child === "number" ? String(child) : /** @type {Node | string} */ (child)));
 
 /** The page's own element of an id. @param {string} id */
 export function byId(id) {
@@ -55,11 +57,17 @@ export function icon(path) {
   return svg;
 }
 
-/** A number as people write it: four significant digits and a true minus sign. @param {number | null | undefined} value */
+/** A number as people write it: four significant digits and a true minus sign.
+ * @param {number | null | undefined} value */
 export function written(value, digits = 4) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  const text = size !== 0 && (size >= 1e5 || size < 1e-3)
-    ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(value.toPrecision(digits)));
+  const text =
+    size !== 0 && (size >= 1e5 || size < 1e-3)
+      ? value
+          .toExponential(digits - 1)
+          .replace(/\.?0+e/, "e")
+          .replace("e+", "e")
+      : String(Number(value.toPrecision(digits)));
   return text.replaceAll("-", "−");
 }

@@ -31,7 +31,8 @@ function tellHeight() {
 async function main() {
   tellHeight();
   const [modules, catalog] = await Promise.all([
-    loadViews(), /** @type {Promise<import("./types").Catalog>} */ (insist("/api/catalog", say.status)),
+    loadViews(),
+    /** @type {Promise<import("./types").Catalog>} */ (insist("/api/catalog", say.status)),
   ]);
   const { state, changes } = decode(location.search, catalog, undefined, VIEWS);
   say.notice("The address said something that cannot be shown:", changes);
@@ -45,16 +46,23 @@ async function main() {
   if (shown.includes("legend")) laneTable({ element: byId("lanes"), session, signal });
   const link = /** @type {HTMLAnchorElement} */ (byId("open"));
   link.hidden = !shown.includes("link");
-  const follow = () => { link.href = `/?${encode({ ...stateOfSession(session, state.views), hide: [] })}`; };
+  const follow = () => {
+    link.href = `/?${encode({ ...stateOfSession(session, state.views), hide: [] })}`;
+  };
   for (const event of ["pointerdown", "focus"]) link.addEventListener(event, follow);
   follow();
   watchTheme(session, signal);
-  session.listen((event) => {
-    if (event.kind === "status") say.status(event.message);
-    else if (event.kind === "error") say.error(event.error);
-  }, { signal });
+  session.listen(
+    (event) => {
+      if (event.kind === "status") say.status(event.message);
+      else if (event.kind === "error") say.error(event.error);
+    },
+    { signal },
+  );
   session.start();
   document.documentElement.dataset.ready = "true";
 }
 
-main().catch((error) => say.error({ message: error instanceof Error ? error.message : String(error), at: null, allowed: null }));
+main().catch((error) =>
+  say.error({ message: error instanceof Error ? error.message : String(error), at: null, allowed: null }),
+);

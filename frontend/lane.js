@@ -5,7 +5,16 @@
 const PALETTE = 8; // colours in style.css; more lanes share a ramp
 
 /** @param {import("./types").LaneName} lane @param {number} index @returns {Lane} */
-export const newLane = (lane, index) => ({ ...lane, index, columns: {}, w: null, length: 0, clock: [], end: null, probes: [] });
+export const newLane = (lane, index) => ({
+  ...lane,
+  index,
+  columns: {},
+  w: null,
+  length: 0,
+  clock: [],
+  end: null,
+  probes: [],
+});
 
 /** Rows of a chunk at the end of a lane's columns; a column that begins late is null before.
  * @param {Lane} lane @param {import("./types").ChunkEvent} chunk */
@@ -31,10 +40,12 @@ export function append(lane, { first, columns }) {
 let colours = [];
 
 /** After a change of theme. */
-export const forgetColours = () => { colours = []; };
+export const forgetColours = () => {
+  colours = [];
+};
 
-/** A colour that reads on the present theme. Up to eight lanes have one each; more go from dark violet to light orange, told
- * apart by lightness alone, too. @param {number} lane @param {number} count */
+/** A colour that reads on the present theme. Up to eight lanes have one each; more go from dark violet to light orange,
+ * told apart by lightness alone, too. @param {number} lane @param {number} count */
 export function laneColour(lane, count) {
   const style = () => getComputedStyle(document.documentElement);
   if (count > PALETTE) {

@@ -23,7 +23,9 @@ const say = messages(byId("messages"));
 const signal = new AbortController().signal; // the page's own lifetime
 const slug = location.pathname.match(/\/lessons\/([^/]+)\/?$/)?.[1];
 
-main().catch((error) => say.error({ message: error instanceof Error ? error.message : String(error), at: null, allowed: null }));
+main().catch((error) =>
+  say.error({ message: error instanceof Error ? error.message : String(error), at: null, allowed: null }),
+);
 
 async function main() {
   const [modules, catalog, lesson] = await Promise.all([
@@ -45,12 +47,18 @@ async function main() {
   const notify = (/** @type {string[]} */ left) => say.notice("Not everything fits this problem:", left);
   const panel = controls({ element: byId("controls"), session, signal, only: lesson?.controls ?? null, notify });
   const figures = stage({
-    element: byId("figures"), chooser: lesson ? null : byId("chooser"), session, modules, signal, chosen,
+    element: byId("figures"),
+    chooser: lesson ? null : byId("chooser"),
+    session,
+    modules,
+    signal,
+    chosen,
     changed: (names) => {
       chosen = names;
       where.changed();
     },
-    heading: "h3", between: byId("lanes"),
+    heading: "h3",
+    between: byId("lanes"),
   });
   const play = player({ element: byId("player"), session, signal });
   byId("axis").replaceWith(axisChoice(session, signal));
@@ -59,7 +67,11 @@ async function main() {
   share({ element: byId("share"), session, signal, state });
   watchTheme(session, signal);
   const where = address({
-    session, state, base: base ?? decode("", catalog).state, names: VIEWS, signal,
+    session,
+    state,
+    base: base ?? decode("", catalog).state,
+    names: VIEWS,
+    signal,
     restored(read, told) {
       chosen = read.views;
       figures.choose(chosen);
@@ -69,15 +81,18 @@ async function main() {
 
   say.notice("The address said something that cannot be shown:", changes);
   let fresh = Boolean(lesson) && !linked;
-  session.listen((event) => {
-    if (event.kind === "status") say.status(event.message);
-    else if (event.kind === "error") say.error(panel.complain(event.error) ? null : event.error);
-    else if (event.kind === "spec") fresh = false;
-    else if (event.kind === "end" && fresh) {
-      fresh = false;
-      play.show();
-    }
-  }, { signal });
+  session.listen(
+    (event) => {
+      if (event.kind === "status") say.status(event.message);
+      else if (event.kind === "error") say.error(panel.complain(event.error) ? null : event.error);
+      else if (event.kind === "spec") fresh = false;
+      else if (event.kind === "end" && fresh) {
+        fresh = false;
+        play.show();
+      }
+    },
+    { signal },
+  );
   session.start();
   document.documentElement.dataset.ready = "true";
 }
@@ -93,7 +108,11 @@ function tellStart(catalog, linked) {
 
 /** @param {Catalog} catalog */
 function tellLost(catalog) {
-  byId("lesson").replaceChildren(h("h1", {}, "There is no such example"), h("p", { class: "lead" }, "There are these:"), lessonCards(catalog));
+  byId("lesson").replaceChildren(
+    h("h1", {}, "There is no such example"),
+    h("p", { class: "lead" }, "There are these:"),
+    lessonCards(catalog),
+  );
   byId("bench").remove();
 }
 
@@ -101,12 +120,20 @@ function tellLost(catalog) {
 function tellLesson(catalog, lesson, state) {
   document.title = `${lesson.title} · Second Order`;
   const open = h("a", { class: "button", href: `/?${encode(state())}` }, "Open in the explorer");
-  const follow = () => { open.href = `/?${encode(state())}`; };
+  const follow = () => {
+    open.href = `/?${encode(state())}`;
+  };
   open.addEventListener("pointerdown", follow);
   open.addEventListener("click", follow);
   const order = [...catalog.lessons].sort((a, b) => a.order - b.order);
   const next = order[order.findIndex((one) => one.name === lesson.name) + 1];
-  byId("lesson").replaceChildren(h("h1", {}, lesson.title), h("p", { class: "lead" }, lesson.summary),
-    h("div", { class: "prose" }, markup(lesson.html)));
-  byId("onward").replaceChildren(open, ...(next ? [h("a", { class: "next", href: `/lessons/${next.name}` }, `Next: ${next.title}`)] : []));
+  byId("lesson").replaceChildren(
+    h("h1", {}, lesson.title),
+    h("p", { class: "lead" }, lesson.summary),
+    h("div", { class: "prose" }, markup(lesson.html)),
+  );
+  byId("onward").replaceChildren(
+    open,
+    ...(next ? [h("a", { class: "next", href: `/lessons/${next.name}` }, `Next: ${next.title}`)] : []),
+  );
 }

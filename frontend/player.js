@@ -5,22 +5,33 @@ import { AXES } from "./spec.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
-const PLAY = "M4.5 2.5v11l9-5.5z", PAUSE = "M4 2.5h3v11H4zM9 2.5h3v11H9z";
-const BACK = "M12 3v10L5.5 8zM3.5 3v10", ON = "M4 3v10l6.5-5zM12.5 3v10";
+const PLAY = "M4.5 2.5v11l9-5.5z",
+  PAUSE = "M4 2.5h3v11H4zM9 2.5h3v11H9z";
+const BACK = "M12 3v10L5.5 8zM3.5 3v10",
+  ON = "M4 3v10l6.5-5zM12.5 3v10";
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const LENGTH = 6; // seconds that a run plays at speed 1 …
 const SLOWEST = 2.5; // … but never more steps a second than it can be followed at least
 const JUMPS = 400; // milliseconds between steps where motion is reduced
 
 /** Keys that an element itself answers to. @param {EventTarget | null} target */
-const typing = (target) => target instanceof Element
-  && target.closest("input, select, textarea, button, summary, a, [role=slider], [contenteditable]") !== null;
+const typing = (target) =>
+  target instanceof Element &&
+  target.closest("input, select, textarea, button, summary, a, [role=slider], [contenteditable]") !== null;
 
 /** What the curves run against. @param {Session} session @param {AbortSignal} signal */
 export function axisChoice(session, signal) {
-  const select = h("select", {}, AXES.map((axis) => h("option", { value: axis }, axis)));
-  const show = () => { select.value = session.axis; };
-  select.addEventListener("change", () => { session.axis = AXES[select.selectedIndex]; });
+  const select = h(
+    "select",
+    {},
+    AXES.map((axis) => h("option", { value: axis }, axis)),
+  );
+  const show = () => {
+    select.value = session.axis;
+  };
+  select.addEventListener("change", () => {
+    session.axis = AXES[select.selectedIndex];
+  });
   session.listen((event) => event.kind === "axis" && show(), { signal });
   show();
   return h("label", { class: "axis" }, "Curves over ", select);
@@ -30,17 +41,41 @@ export function axisChoice(session, signal) {
  *   keys: whether the space bar plays wherever the focus is */
 export function player({ element, session, signal, keys = true }) {
   const reduced = matchMedia("(prefers-reduced-motion: reduce)");
-  const play = h("button", { type: "button", class: "icon-button play", "aria-label": "Play", title: "Play (space)", onclick: toggle }, icon(PLAY));
-  const back = h("button", { type: "button", class: "icon-button", "aria-label": "One step back", title: "One step back", onclick: () => go(-1) }, icon(BACK));
-  const on = h("button", { type: "button", class: "icon-button", "aria-label": "One step on", title: "One step on", onclick: () => go(1) }, icon(ON));
+  const play = h(
+    "button",
+    { type: "button", class: "icon-button play", "aria-label": "Play", title: "Play (space)", onclick: toggle },
+    icon(PLAY),
+  );
+  const back = h(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      "aria-label": "One step back",
+      title: "One step back",
+      onclick: () => go(-1),
+    },
+    icon(BACK),
+  );
+  const on = h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": "One step on", title: "One step on", onclick: () => go(1) },
+    icon(ON),
+  );
   const range = h("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", class: "scrub" });
   const shown = h("output", { class: "step" });
-  const speed = h("select", { class: "speed", "aria-label": "Speed" }, SPEEDS.map((s) => h("option", { value: s, selected: s === 1 }, `${s}×`)));
+  const speed = h(
+    "select",
+    { class: "speed", "aria-label": "Speed" },
+    SPEEDS.map((s) => h("option", { value: s, selected: s === 1 }, `${s}×`)),
+  );
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", "Playback");
   element.append(back, play, on, range, shown, speed);
 
-  let frame = 0, before = 0, jumped = 0;
+  let frame = 0,
+    before = 0,
+    jumped = 0;
 
   /** @param {number} by */
   function go(by) {
@@ -57,7 +92,8 @@ export function player({ element, session, signal, keys = true }) {
   function tick(now) {
     frame = 0;
     if (!session.playing || signal.aborted) return;
-    const last = session.lastStep, pace = Math.max(last / LENGTH, SLOWEST) * Number(speed.value);
+    const last = session.lastStep,
+      pace = Math.max(last / LENGTH, SLOWEST) * Number(speed.value);
     if (reduced.matches) {
       // No gliding: whole steps, as many at once as keep the length.
       if (now - jumped >= JUMPS) {
@@ -73,7 +109,8 @@ export function player({ element, session, signal, keys = true }) {
   }
 
   function update() {
-    const last = Math.max(session.lastStep, session.finished ? 0 : Math.round(session.step)), step = Math.round(session.step);
+    const last = Math.max(session.lastStep, session.finished ? 0 : Math.round(session.step)),
+      step = Math.round(session.step);
     range.max = String(Math.max(last, 1));
     range.value = String(step);
     range.style.setProperty("--share", `${last ? (100 * session.step) / last : 0}%`);
@@ -94,27 +131,38 @@ export function player({ element, session, signal, keys = true }) {
     }
   }
 
-  range.addEventListener("input", () => {
-    session.playing = false;
-    session.step = Number(range.value);
-  }, { signal });
-  document.addEventListener("keydown", (event) => {
-    if (!keys || event.key !== " " || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    event.preventDefault();
-    toggle();
-  }, { signal });
+  range.addEventListener(
+    "input",
+    () => {
+      session.playing = false;
+      session.step = Number(range.value);
+    },
+    { signal },
+  );
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (!keys || event.key !== " " || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+      event.preventDefault();
+      toggle();
+    },
+    { signal },
+  );
   signal.addEventListener("abort", () => cancelAnimationFrame(frame));
 
   let due = 0;
-  session.listen((event) => {
-    if (event.kind === "scrub") update();
-    else if (["run", "chunk", "end", "spec"].includes(event.kind) && !due) {
-      due = requestAnimationFrame(() => {
-        due = 0;
-        update();
-      });
-    }
-  }, { signal });
+  session.listen(
+    (event) => {
+      if (event.kind === "scrub") update();
+      else if (["run", "chunk", "end", "spec"].includes(event.kind) && !due) {
+        due = requestAnimationFrame(() => {
+          due = 0;
+          update();
+        });
+      }
+    },
+    { signal },
+  );
   update();
   return {
     /** Plays a finished run from its start, unless the reader prefers no motion. */

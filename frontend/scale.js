@@ -8,12 +8,14 @@ const TICKS = 150; // of a linear slider, about
 
 const rounded = (/** @type {number} */ value, /** @type {number} */ digits) => Number(value.toPrecision(digits));
 
-/** Two digits a tick over the decades between the bounds. Where zero is allowed it is the leftmost tick, and the decades
- * begin four below the default. @param {Schema} schema @returns {Scale} */
+/** Two digits a tick over the decades between the bounds. Where zero is allowed it is the leftmost tick, and the
+ * decades begin four below the default. @param {Schema} schema @returns {Scale} */
 function logarithmic({ minimum = 0, maximum = 1, default: usual }) {
   const zero = minimum <= 0;
   const low = zero ? 10 ** Math.floor(Math.log10(usual > 0 ? usual : 1e-2) - 4) : minimum;
-  const decades = Math.log10(maximum / low), last = Math.round(decades * PER_DECADE), shift = zero ? 1 : 0;
+  const decades = Math.log10(maximum / low),
+    last = Math.round(decades * PER_DECADE),
+    shift = zero ? 1 : 0;
   return {
     ticks: last + shift,
     page: PER_DECADE,
@@ -32,7 +34,8 @@ function logarithmic({ minimum = 0, maximum = 1, default: usual }) {
 
 /** Steps of 1, 2 or 5 times a power of ten. @param {Schema} schema @returns {Scale} */
 function linear({ minimum = 0, maximum = 1 }) {
-  const rough = (maximum - minimum) / TICKS, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (maximum - minimum) / TICKS,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5].find((k) => k * power >= rough * 0.999) ?? 10) * power;
   const ticks = Math.ceil((maximum - minimum) / step - 1e-9);
   return {
@@ -51,8 +54,10 @@ export const scaleOf = (schema) => (schema.scale === "log" ? logarithmic(schema)
 export function spread(schema, value) {
   const { minimum = -Infinity, maximum = Infinity } = schema;
   const centre = schema.scale === "log" && !(value > 0) ? (schema.default > 0 ? schema.default : 1e-2) : value;
-  const values = schema.scale === "log" ? [0.1, 1, 10].map((f) => rounded(centre * f, 6))
-    : [-1, 0, 1].map((k) => rounded(centre + (k * (maximum - minimum)) / 10, 6));
+  const values =
+    schema.scale === "log"
+      ? [0.1, 1, 10].map((f) => rounded(centre * f, 6))
+      : [-1, 0, 1].map((k) => rounded(centre + (k * (maximum - minimum)) / 10, 6));
   return [...new Set(values.map((v) => Math.min(Math.max(v, minimum), maximum)))];
 }
 
@@ -61,7 +66,8 @@ export function spread(schema, value) {
 export function another(schema, values) {
   const { minimum = -Infinity, maximum = Infinity } = schema;
   const apart = schema.scale === "log" ? null : (maximum - minimum) / 10;
-  const high = Math.max(...values), low = Math.min(...values);
+  const high = Math.max(...values),
+    low = Math.min(...values);
   const up = rounded(apart === null ? (high > 0 ? high * 10 : 1e-2) : high + apart, 6);
   const down = rounded(apart === null ? low / 10 : low - apart, 6);
   if (up <= maximum) return up;

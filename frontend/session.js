@@ -20,7 +20,7 @@ import { Refusal } from "./stream.js";
 /** @typedef {import("./types").StreamEvent} StreamEvent */
 /** @typedef {{controller: AbortController, began: number, shown: boolean, done: boolean}} Flight */
 
-/** While a control is dragged, a run under way may show this many milliseconds of itself before the next replaces it … */
+/** While a control is dragged, a run may show this many milliseconds of itself before the next replaces it … */
 const SHOW = 120;
 /** … and one that has shown nothing is given up after as many. */
 const GIVE_UP = 1500;
@@ -67,8 +67,12 @@ export class Session extends EventTarget {
     this.#at(state.at);
   }
 
-  get spec() { return this.#spec; }
-  get interactive() { return this.#source.interactive; }
+  get spec() {
+    return this.#spec;
+  }
+  get interactive() {
+    return this.#source.interactive;
+  }
   get problem() {
     return named(this.catalog.problems, this.#spec.problem.name) ?? this.catalog.problems[0];
   }
@@ -77,32 +81,44 @@ export class Session extends EventTarget {
     const same = this.run && JSON.stringify(this.run.spec.problem.name) === JSON.stringify(this.#spec.problem.name);
     return same && this.run ? this.run.dimension : this.problem.dimension;
   }
-  get lastStep() { return Math.max(0, ...this.lanes.map((lane) => lane.length - 1)); }
+  get lastStep() {
+    return Math.max(0, ...this.lanes.map((lane) => lane.length - 1));
+  }
 
-  get step() { return this.#step; }
+  get step() {
+    return this.#step;
+  }
   set step(step) {
     const last = this.lastStep;
     this.#following = step >= last;
     this.#scrub(Math.min(Math.max(step, 0), last));
   }
   /** Whether the scrub stays at the end as rows come. */
-  get following() { return this.#following; }
+  get following() {
+    return this.#following;
+  }
 
-  get playing() { return this.#playing; }
+  get playing() {
+    return this.#playing;
+  }
   set playing(playing) {
     if (playing === this.#playing) return;
     this.#playing = playing;
     this.emit({ kind: "scrub" });
   }
 
-  get axis() { return this.#axis; }
+  get axis() {
+    return this.#axis;
+  }
   set axis(axis) {
     if (axis === this.#axis) return;
     this.#axis = axis;
     this.emit({ kind: "axis" });
   }
 
-  get selected() { return this.#selected; }
+  get selected() {
+    return this.#selected;
+  }
   set selected(lane) {
     if (lane === this.#selected) return;
     this.#selected = lane;
@@ -165,11 +181,17 @@ export class Session extends EventTarget {
     clearTimeout(this.#timer);
     this.#pending = false;
     this.#announced = null;
-    const next = this.#flight = { controller: new AbortController(), began: performance.now(), shown: false, done: false };
+    const next = (this.#flight = {
+      controller: new AbortController(),
+      began: performance.now(),
+      shown: false,
+      done: false,
+    });
     this.#follow(next);
     clearTimeout(this.#waiting);
     this.#waiting = window.setTimeout(() => {
-      if (next === this.#flight && !next.shown && !next.done && !this.#troubled) this.#tell("Computing the first steps…");
+      if (next === this.#flight && !next.shown && !next.done && !this.#troubled)
+        this.#tell("Computing the first steps…");
     }, PATIENCE);
   }
 
@@ -207,8 +229,10 @@ export class Session extends EventTarget {
   /** @param {unknown} error */
   #fail(error) {
     if (this.#troubled) this.#tell(null);
-    this.error = error instanceof Refusal ? error.error
-      : { message: error instanceof Error ? error.message : String(error), at: null, allowed: null };
+    this.error =
+      error instanceof Refusal
+        ? error.error
+        : { message: error instanceof Error ? error.message : String(error), at: null, allowed: null };
     this.emit({ kind: "error", error: this.error });
   }
 
@@ -285,7 +309,8 @@ export class Session extends EventTarget {
 
   /** @param {NamedPart} probe @param {object} body @param {AbortSignal} [signal] */
   #ask(probe, body, signal) {
-    const entry = named(this.catalog.probes, probe.name), { problem } = this;
+    const entry = named(this.catalog.probes, probe.name),
+      { problem } = this;
     // What fits a probe is a matter of size: a problem as large as the catalog's is like it.
     const lacking = this.dimension === problem.dimension ? entry?.fits?.[problem.name] : true;
     if (typeof lacking === "string") throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
@@ -295,5 +320,7 @@ export class Session extends EventTarget {
   // --- Looks ----------------------------------------------------------------------------------------------------
 
   /** @param {number} lane */
-  colour(lane) { return laneColour(lane, this.lanes.length); }
+  colour(lane) {
+    return laneColour(lane, this.lanes.length);
+  }
 }

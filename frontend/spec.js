@@ -15,7 +15,22 @@ import { written } from "./dom.js";
 
 export const AXES = /** @type {const} */ (["steps", "passes", "seconds"]);
 export const HIDEABLE = ["player", "legend", "link"];
-const KEYS = ["problem", "optimizer", "start", "seed", "steps", "tolerance", "probe", "views", "axis", "at", "lane", "hide", "theme", "id"];
+const KEYS = [
+  "problem",
+  "optimizer",
+  "start",
+  "seed",
+  "steps",
+  "tolerance",
+  "probe",
+  "views",
+  "axis",
+  "at",
+  "lane",
+  "hide",
+  "theme",
+  "id",
+];
 const PROBE_EXTRAS = { every: { type: "integer", minimum: 1, maximum: MOST_STEPS } };
 
 // --- Writing ------------------------------------------------------------------------------------------------------
@@ -23,8 +38,10 @@ const PROBE_EXTRAS = { every: { type: "integer", minimum: 1, maximum: MOST_STEPS
 const SPECIAL = /[%,;=]/g;
 const shield = (/** @type {string} */ text) =>
   text.replace(SPECIAL, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-const legible = (/** @type {string} */ text) => encodeURIComponent(text)
-  .replace(/%(2C|3A|3B|3D|40|2F)/g, (_, code) => String.fromCharCode(parseInt(code, 16))).replaceAll("%20", "+");
+const legible = (/** @type {string} */ text) =>
+  encodeURIComponent(text)
+    .replace(/%(2C|3A|3B|3D|40|2F)/g, (_, code) => String.fromCharCode(parseInt(code, 16)))
+    .replaceAll("%20", "+");
 const scalar = (/** @type {any} */ value) =>
   shield(typeof value === "number" ? String(value).replace("e+", "e") : String(value));
 
@@ -38,7 +55,9 @@ function text(value) {
 
 /** @param {NamedPart} part */
 function partText({ name, ...rest }) {
-  const fields = Object.entries(rest).filter(([, v]) => v !== undefined && v !== null).map(([k, v]) => `${k}=${text(v)}`);
+  const fields = Object.entries(rest)
+    .filter(([, v]) => v !== undefined && v !== null)
+    .map(([k, v]) => `${k}=${text(v)}`);
   return fields.length ? `${name}:${fields.join(";")}` : name;
 }
 
@@ -100,7 +119,8 @@ class Reader {
     this.changes.push(change);
   }
 
-  /** One number within bounds, or undefined. @param {string} told @param {Partial<Schema>} schema @param {string} what */
+  /** One number within bounds, or undefined.
+   * @param {string} told @param {Partial<Schema>} schema @param {string} what */
   number(told, schema, what) {
     const value = told.trim() === "" ? NaN : Number(told);
     if (!Number.isFinite(value)) return void this.say(`${what}: ${quote(told)} is not a number and was left out.`);
@@ -139,8 +159,11 @@ class Reader {
         return void this.say(`${what}: ${quote(told)} could not be read and was left out.`);
       }
     }
-    const items = told.split(",").filter((item) => item !== "")
-      .map((item) => this.value(item, schema.items ?? { type: "string" }, what)).filter((item) => item !== undefined);
+    const items = told
+      .split(",")
+      .filter((item) => item !== "")
+      .map((item) => this.value(item, schema.items ?? { type: "string" }, what))
+      .filter((item) => item !== undefined);
     const distinct = schema.uniqueItems ? [...new Set(items)] : items;
     const kept = distinct.slice(0, schema.maxItems ?? MOST_LANES);
     if (kept.length < items.length) this.say(`${what}: ${items.length - kept.length} entries too many were left out.`);
@@ -149,14 +172,18 @@ class Reader {
 
   /** "name:key=value;key=value" against what the catalog knows.
    * @template {Entry} E
-   * @param {string} told @param {E[]} entries @param {string} kind @param {{sweeps?: boolean, extras?: Record<string, any>}} options
+   * @param {string} told @param {E[]} entries @param {string} kind
+   * @param {{sweeps?: boolean, extras?: Record<string, any>}} options
    * @returns {{part: NamedPart, entry: E} | null} */
   part(told, entries, kind, { sweeps = false, extras = {} } = {}) {
     const colon = told.indexOf(":");
     const name = colon < 0 ? told : told.slice(0, colon);
     let entry = entries.find((e) => e.name === name);
     if (!entry) {
-      const near = nearest(name, entries.map((e) => e.name));
+      const near = nearest(
+        name,
+        entries.map((e) => e.name),
+      );
       entry = entries.find((e) => e.name === near);
       if (!entry) {
         this.say(`There is no ${kind} ${quote(name)}.`);
@@ -166,10 +193,17 @@ class Reader {
     }
     /** @type {NamedPart} */
     const part = { name: entry.name };
-    const knobs = entry.knobs.properties, schemas = { ...knobs, ...entry.options.properties, ...extras };
-    for (const field of colon < 0 ? [] : told.slice(colon + 1).split(";").filter(Boolean)) {
+    const knobs = entry.knobs.properties,
+      schemas = { ...knobs, ...entry.options.properties, ...extras };
+    for (const field of colon < 0
+      ? []
+      : told
+          .slice(colon + 1)
+          .split(";")
+          .filter(Boolean)) {
       const equals = field.indexOf("=");
-      const key = equals < 0 ? field : field.slice(0, equals), value = equals < 0 ? "" : field.slice(equals + 1);
+      const key = equals < 0 ? field : field.slice(0, equals),
+        value = equals < 0 ? "" : field.slice(equals + 1);
       const known = key in schemas ? key : nearest(key, Object.keys(schemas));
       if (!known || !Object.hasOwn(schemas, known)) {
         this.say(`${entry.title} has no ${quote(key)}: it was left out.`);
@@ -179,8 +213,10 @@ class Reader {
       const what = `${entry.title}, ${known}`;
       const many = value.includes(",") && known in knobs;
       if (many && !sweeps) this.say(`${what}: only an optimizer's knob can have several values; the first was taken.`);
-      const read = many && sweeps ? this.list(value, { type: "array", items: schemas[known], minItems: 1 }, what)
-        : this.value(many ? value.split(",")[0] : value, schemas[known], what);
+      const read =
+        many && sweeps
+          ? this.list(value, { type: "array", items: schemas[known], minItems: 1 }, what)
+          : this.value(many ? value.split(",")[0] : value, schemas[known], what);
       if (read !== undefined) part[known] = read;
     }
     return { part, entry };
@@ -191,7 +227,8 @@ class Reader {
  * @param {string} query @param {Catalog} catalog @param {State} [base] @param {string[]} [viewNames]
  * @returns {{state: State, changes: string[]}} */
 export function decode(query, catalog, base = stateOf(firstSpec(catalog)), viewNames = []) {
-  const reader = new Reader(catalog), params = new URLSearchParams(query);
+  const reader = new Reader(catalog),
+    params = new URLSearchParams(query);
   const state = { ...base };
   for (const key of new Set(params.keys())) {
     const meant = KEYS.includes(key) ? null : nearest(key, KEYS);
@@ -213,9 +250,11 @@ export function decode(query, catalog, base = stateOf(firstSpec(catalog)), viewN
     state.axis = known ?? "steps";
   }
   const at = params.get("at");
-  if (at !== null) state.at = reader.number(at, { type: "integer", minimum: 0, maximum: MOST_STEPS }, "Step shown") ?? null;
+  if (at !== null)
+    state.at = reader.number(at, { type: "integer", minimum: 0, maximum: MOST_STEPS }, "Step shown") ?? null;
   const lane = params.get("lane");
-  if (lane !== null) state.lane = reader.number(lane, { type: "integer", minimum: 0, maximum: MOST_LANES - 1 }, "Lane") ?? 0;
+  if (lane !== null)
+    state.lane = reader.number(lane, { type: "integer", minimum: 0, maximum: MOST_LANES - 1 }, "Lane") ?? 0;
   const hide = params.get("hide");
   if (hide !== null) state.hide = hide.split(",").filter((part) => HIDEABLE.includes(part));
   return { state, changes: reader.changes };
@@ -225,8 +264,9 @@ export function decode(query, catalog, base = stateOf(firstSpec(catalog)), viewN
 function readSpec(reader, params, base) {
   const { catalog } = reader;
   const read = reader.part(params.get("problem") ?? base.problem.name, catalog.problems, "problem");
-  const entry = read?.entry ?? /** @type {import("./types").ProblemEntry} */ (
-    catalog.problems.find((p) => p.name === base.problem.name));
+  const entry =
+    read?.entry ??
+    /** @type {import("./types").ProblemEntry} */ (catalog.problems.find((p) => p.name === base.problem.name));
   const problem = read?.part ?? { ...base.problem };
   if (!read) reader.say(`${quote(entry.name)} was taken instead.`);
 
@@ -238,7 +278,10 @@ function readSpec(reader, params, base) {
   });
   let lanes = 0;
   optimizers = optimizers.filter((part) => {
-    const more = lanesOf(part, catalog.optimizers.find((o) => o.name === part.name));
+    const more = lanesOf(
+      part,
+      catalog.optimizers.find((o) => o.name === part.name),
+    );
     if (lanes + more > MOST_LANES) {
       reader.say(`At most ${MOST_LANES} lanes can run: ${part.name} was left out.`);
       return false;
@@ -247,8 +290,10 @@ function readSpec(reader, params, base) {
     return true;
   });
   if (!optimizers.length) {
-    const first = catalog.optimizers.find((o) => o.name === "gradient-descent" && o.fits[entry.name] === true)
-      ?? catalog.optimizers.find((o) => o.fits[entry.name] === true) ?? catalog.optimizers[0];
+    const first =
+      catalog.optimizers.find((o) => o.name === "gradient-descent" && o.fits[entry.name] === true) ??
+      catalog.optimizers.find((o) => o.fits[entry.name] === true) ??
+      catalog.optimizers[0];
     optimizers = [{ name: first.name }];
     reader.say(`No optimizer was left: ${first.title} was taken.`);
   }
@@ -261,7 +306,8 @@ function readSpec(reader, params, base) {
     const expected = plain(entry, problem) ? entry.dimension : null;
     const whole = values.every((value) => value !== undefined);
     if (whole && (expected === null || expected === values.length)) spec.start = /** @type {number[]} */ (values);
-    else if (whole) reader.say(`Start: ${entry.title} has ${expected} weights, not ${values.length}; its own start was taken.`);
+    else if (whole)
+      reader.say(`Start: ${entry.title} has ${expected} weights, not ${values.length}; its own start was taken.`);
     else reader.say("Start: the problem's own was taken.");
   }
   const bounds = /** @type {const} */ ({

@@ -20,8 +20,9 @@ export async function loadViews(names = VIEWS) {
   });
 }
 
-/** @param {{element: HTMLElement, chooser: HTMLElement | null, session: Session, modules: ViewModule[], signal: AbortSignal,
- *   chosen: string[] | null, changed: (chosen: string[] | null) => void, heading?: "h2" | "h3", between?: HTMLElement}} options
+/** @param {{element: HTMLElement, chooser: HTMLElement | null, session: Session, modules: ViewModule[],
+ *   signal: AbortSignal, chosen: string[] | null, changed: (chosen: string[] | null) => void, heading?: "h2" | "h3",
+ *   between?: HTMLElement}} options
  *   chosen: names of the views to show; null: all that can be. between: what stands after the first two */
 export function stage({ element, chooser, session, modules, signal, chosen, changed, heading = "h2", between }) {
   /** @type {Map<string, Mounted>} */
@@ -29,11 +30,20 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
 
   /** @param {ViewModule} module */
   function mount(module) {
-    const id = unique("view"), controller = new AbortController(), body = h("div", { class: "view-body" });
-    const section = h("section", { class: `view view-${module.name}`, "aria-labelledby": id, "data-view": module.name },
-      h(heading, { id }, module.title), body);
+    const id = unique("view"),
+      controller = new AbortController(),
+      body = h("div", { class: "view-body" });
+    const section = h(
+      "section",
+      { class: `view view-${module.name}`, "aria-labelledby": id, "data-view": module.name },
+      h(heading, { id }, module.title),
+      body,
+    );
     const order = chosen ?? modules.map((m) => m.name);
-    const after = order.slice(order.indexOf(module.name) + 1).map((name) => mounted.get(name)?.section).find(Boolean);
+    const after = order
+      .slice(order.indexOf(module.name) + 1)
+      .map((name) => mounted.get(name)?.section)
+      .find(Boolean);
     element.insertBefore(section, after ?? null);
     try {
       const view = module.mount({ element: body, session, signal: AbortSignal.any([signal, controller.signal]) });
@@ -77,32 +87,50 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
     if (now === drawn || !chooser) return;
     drawn = now;
     const focused = chooser.contains(document.activeElement) ? document.activeElement?.getAttribute("name") : null;
-    chooser.replaceChildren(...can.map(({ module, verdict }) => {
-      const why = unique("why"), able = verdict === true;
-      const box = h("input", { type: "checkbox", name: module.name, disabled: !able, "aria-describedby": able ? null : why });
-      box.checked = able && mounted.has(module.name);
-      box.addEventListener("change", () => {
-        const shown = modules.map((m) => m.name).filter((name) => (name === module.name ? box.checked : mounted.has(name)));
-        chosen = shown;
-        changed(chosen);
-        settle();
-      });
-      return h("label", { class: "chip", title: able ? null : verdict }, box, module.title,
-        !able && h("span", { class: "visually-hidden", id: why }, verdict));
-    }));
+    chooser.replaceChildren(
+      ...can.map(({ module, verdict }) => {
+        const why = unique("why"),
+          able = verdict === true;
+        const box = h("input", {
+          type: "checkbox",
+          name: module.name,
+          disabled: !able,
+          "aria-describedby": able ? null : why,
+        });
+        box.checked = able && mounted.has(module.name);
+        box.addEventListener("change", () => {
+          const shown = modules
+            .map((m) => m.name)
+            .filter((name) => (name === module.name ? box.checked : mounted.has(name)));
+          chosen = shown;
+          changed(chosen);
+          settle();
+        });
+        return h(
+          "label",
+          { class: "chip", title: able ? null : verdict },
+          box,
+          module.title,
+          !able && h("span", { class: "visually-hidden", id: why }, verdict),
+        );
+      }),
+    );
     if (focused) /** @type {HTMLElement | null} */ (chooser.querySelector(`[name="${CSS.escape(focused)}"]`))?.focus();
   }
 
-  session.listen((event) => {
-    for (const [name, { view }] of mounted) {
-      try {
-        view.on(event);
-      } catch (error) {
-        failed(name, error);
+  session.listen(
+    (event) => {
+      for (const [name, { view }] of mounted) {
+        try {
+          view.on(event);
+        } catch (error) {
+          failed(name, error);
+        }
       }
-    }
-    if (["spec", "run", "end"].includes(event.kind)) settle();
-  }, { signal });
+      if (["spec", "run", "end"].includes(event.kind)) settle();
+    },
+    { signal },
+  );
   settle();
   return {
     /** @param {string[] | null} names */

@@ -33,9 +33,12 @@ async function refusal(response) {
 
 /** JSON from the server. @param {string} path @param {{body?: object, signal?: AbortSignal}} [options] */
 export async function ask(path, { body, signal } = {}) {
-  const response = await fetch(path, body
-    ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal }
-    : { signal });
+  const response = await fetch(
+    path,
+    body
+      ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal }
+      : { signal },
+  );
   if (!response.ok) throw await refusal(response);
   return response.json();
 }
@@ -51,7 +54,8 @@ export class Frames {
   /** @type {string | null} */
   #id = null;
 
-  /** @param {string} text @returns {{event: string, data: string, id: string | null}[]} id is null where a frame has none */
+  /** @param {string} text
+   * @returns {{event: string, data: string, id: string | null}[]} id is null where a frame has none */
   push(text) {
     if (!text) return [];
     if (!this.#begun) text = text.replace(/^\uFEFF/, "");
@@ -64,7 +68,8 @@ export class Frames {
     const frames = [];
     for (const line of lines) {
       if (line === "") {
-        if (this.#data.length) frames.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+        if (this.#data.length)
+          frames.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
         this.#event = "";
         this.#data = [];
         this.#id = null;
@@ -84,7 +89,9 @@ export class Frames {
 
 /** @param {ReadableStream<Uint8Array>} body */
 async function* framesOf(body) {
-  const reader = body.getReader(), decoder = new TextDecoder(), frames = new Frames();
+  const reader = body.getReader(),
+    decoder = new TextDecoder(),
+    frames = new Frames();
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -100,10 +107,14 @@ async function* framesOf(body) {
 const pause = (milliseconds, signal) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
   });
 
 /** Seconds that a server asks to wait. @param {Response} response */
@@ -129,8 +140,11 @@ async function* run(spec, signal) {
       const response = resume
         ? await fetch(resume, { headers: { accept, ...(last >= 0 && { "last-event-id": String(last) }) }, signal })
         : await fetch("/api/runs", {
-          method: "POST", headers: { accept, "content-type": "application/json" }, body: JSON.stringify(spec), signal,
-        });
+            method: "POST",
+            headers: { accept, "content-type": "application/json" },
+            body: JSON.stringify(spec),
+            signal,
+          });
       if (response.ok && response.body) {
         for await (const { event, data, id } of framesOf(response.body)) {
           if (!KINDS.has(event)) continue;
@@ -168,11 +182,7 @@ async function* run(spec, signal) {
 }
 
 /** @type {Source} */
-export const server = {
-  interactive: true,
-  run,
-  probe: (body, signal) => ask("/api/probes", { body, signal }),
-};
+export const server = { interactive: true, run, probe: (body, signal) => ask("/api/probes", { body, signal }) };
 
 /** A finished event stream: it answers with what it holds and asks no server.
  * @param {StreamEvent[]} events @returns {Source} */

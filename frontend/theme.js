@@ -1,5 +1,5 @@
-// The page's colours before its first paint: what the reader chose, else what the system prefers. A classic script in the
-// head, so that nothing flashes; the button that changes it is in chrome.js.
+// The page's colours before its first paint: what the reader chose, else what the system prefers. A classic script in
+// the head, so that nothing flashes; the button that changes it is in chrome.js.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const asked = new URLSearchParams(location.search).get("theme");

@@ -169,7 +169,7 @@ export type StreamEvent =
 
 export type SessionEvent =
   | StreamEvent
-  | { kind: "spec"; live: boolean } // the spec changed (controls, URL): a new run is about to start; live: while dragging
+  | { kind: "spec"; live: boolean } // the spec changed: a new run is about to start (live: while something is dragged)
   | { kind: "scrub" } // session.step or session.playing changed
   | { kind: "axis" } // session.axis changed
   | { kind: "select" } // session.selected (lane index) changed

@@ -1,5 +1,7 @@
 """Real data as scikit-learn has them, and the split into training and held-out examples."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -22,7 +24,7 @@ def test_every_example_is_either_held_out_or_not(share):
     assert data.test is not None
     assert len(data.test.targets) == round(10 * share)
     np.testing.assert_array_equal(np.sort(np.concatenate([data.train.targets, data.test.targets])), T)
-    for part in data:
+    for part in (data.train, data.test):
         np.testing.assert_array_equal(part.inputs, X[part.targets])
 
 
@@ -33,7 +35,7 @@ def test_the_split_follows_from_the_seed():
 
 
 def test_breast_cancer_is_scikit_learns():
-    theirs = load_breast_cancer()
+    theirs: Any = load_breast_cancer()
     x, t, names = breast_cancer()
     np.testing.assert_array_equal(x, theirs.data)
     np.testing.assert_array_equal(t, theirs.target)
@@ -43,7 +45,7 @@ def test_breast_cancer_is_scikit_learns():
 
 
 def test_digits_are_scikit_learns_with_pixels_in_0_to_1():
-    theirs = load_digits()
+    theirs: Any = load_digits()
     x, t = digits()
     np.testing.assert_array_equal(x * 16, theirs.data)
     np.testing.assert_array_equal(t, theirs.target)

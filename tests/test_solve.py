@@ -1,5 +1,7 @@
 """Symmetric solves and eigendecompositions against numpy, exact rationals and closed forms."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,11 @@ from secondorder.solve import Dense, eigenvalues, eigh, eigh_factored, solve, so
 from tests.oracles import exact_solution, symmetric
 
 EPS = np.finfo(float).eps
-RNG = np.random.default_rng(5)
-solve_jit, positive_jit = jax.jit(solve), jax.jit(solve_positive)
+RNG: Any = np.random.default_rng(5)
+solve_jit: Any = jax.jit(solve)
+positive_jit: Any = jax.jit(solve_positive)
+solve_lanes: Any = jax.jit(jax.vmap(solve))
+eigh_jit, eigenvalues_jit, factored_jit = jax.jit(eigh), jax.jit(eigenvalues), jax.jit(eigh_factored)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
@@ -86,10 +91,10 @@ def test_a_singular_matrix_of_two_weights_is_named_at_every_angle():
     θ = np.linspace(0, np.pi, 181)
     u = np.stack([np.cos(θ), np.sin(θ)], axis=1)
     C = u[:, :, None] * u[:, None, :]
-    assert np.all(jax.vmap(solve)(C, u)[1])
+    assert np.all(solve_lanes(C, u)[1])
     # One part in 1e14 of curvature across, and it is not singular any more.
     across = np.stack([-np.sin(θ), np.cos(θ)], axis=1)
-    assert not np.any(jax.vmap(solve)(C + 1e-14 * across[:, :, None] * across[:, None, :], u)[1])
+    assert not np.any(solve_lanes(C + 1e-14 * across[:, :, None] * across[:, None, :], u)[1])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_many_lanes_agree_with_one():
     for n in (1, 2, 4):
         C = np.stack([symmetric(RNG.uniform(-2, 2, n), seed) for seed in range(9)])
         v = RNG.standard_normal((9, n))
-        x, singular = jax.vmap(solve)(C, v)
+        x, singular = solve_lanes(C, v)
         assert not np.any(singular)
         np.testing.assert_allclose(x, np.linalg.solve(C, v[..., None])[..., 0], rtol=1e-10)
 
@@ -140,10 +145,10 @@ TWO = {
 @pytest.mark.parametrize("name", TWO)
 def test_the_closed_form_for_two_weights_is_numpys_eigendecomposition(name):
     C = np.array(TWO[name])
-    ν, Q = (np.asarray(part) for part in eigh(jnp.asarray(C)))
+    ν, Q = (np.asarray(part) for part in eigh_jit(jnp.asarray(C)))
     size = np.abs(C).max()
     np.testing.assert_allclose(ν, np.linalg.eigvalsh(C), atol=4 * EPS * size, rtol=0)
-    np.testing.assert_array_equal(ν, eigenvalues(jnp.asarray(C)))
+    np.testing.assert_array_equal(ν, eigenvalues_jit(jnp.asarray(C)))
     np.testing.assert_allclose(Q.T @ Q, np.eye(2), atol=4 * EPS)
     np.testing.assert_allclose(C @ Q, Q * ν, atol=8 * EPS * size, rtol=0)
 
@@ -151,9 +156,9 @@ def test_the_closed_form_for_two_weights_is_numpys_eigendecomposition(name):
 @pytest.mark.parametrize("n", [1, 3, 8])
 def test_eigendecompositions_of_other_sizes(n):
     C = symmetric(np.linspace(-1, 2, n), 4) if n > 1 else np.array([[-3.0]])
-    ν, Q = eigh(jnp.asarray(C))
+    ν, Q = eigh_jit(jnp.asarray(C))
     np.testing.assert_allclose(ν, np.linalg.eigvalsh(C), atol=1e-14)
-    np.testing.assert_allclose(eigenvalues(jnp.asarray(C)), np.linalg.eigvalsh(C), atol=1e-14)
+    np.testing.assert_allclose(eigenvalues_jit(jnp.asarray(C)), np.linalg.eigvalsh(C), atol=1e-14)
     np.testing.assert_allclose(Q @ np.diag(ν) @ Q.T, C, atol=1e-14)
     np.testing.assert_allclose(Q.T @ Q, np.eye(n), atol=1e-14)
 
@@ -161,7 +166,7 @@ def test_eigendecompositions_of_other_sizes(n):
 @pytest.mark.parametrize(("rows", "n"), [(9, 4), (4, 4), (3, 7), (1, 5), (1, 2), (1, 1)])
 def test_a_factor_has_the_spectrum_of_its_gram_matrix(rows, n):
     R = RNG.standard_normal((rows, n))
-    ν, Q = (np.asarray(part) for part in eigh_factored(jnp.asarray(R)))
+    ν, Q = (np.asarray(part) for part in factored_jit(jnp.asarray(R)))
     full = np.linalg.eigvalsh(R.T @ R)
     assert np.all(np.diff(ν) >= 0)
     np.testing.assert_allclose(ν, full[-len(ν) :], atol=1e-13)
@@ -172,7 +177,7 @@ def test_a_factor_has_the_spectrum_of_its_gram_matrix(rows, n):
 
 def test_a_factor_of_deficient_rank_keeps_its_eigenvalues_nonnegative_and_its_gram_matrix():
     R = RNG.standard_normal((6, 2)) @ RNG.standard_normal((2, 9))
-    ν, Q = (np.asarray(part) for part in eigh_factored(jnp.asarray(R)))
+    ν, Q = (np.asarray(part) for part in factored_jit(jnp.asarray(R)))
     assert np.all(ν >= 0)
     np.testing.assert_allclose(ν[-2:], np.linalg.svd(R)[1][1::-1] ** 2, rtol=1e-12)
     np.testing.assert_allclose(ν[:-2], 0, atol=1e-13)
@@ -184,22 +189,26 @@ def test_eigenvectors_of_a_factor_are_orthonormal_however_small_its_singular_val
     """Singular values down to 1e-9: their squares are below the rounding of the Gram matrix, the vectors are not."""
     U, V = (np.linalg.qr(RNG.standard_normal((n, 8)))[0] for n in (8, 20))
     R = U * np.geomspace(1e-9, 1, 8) @ V.T
-    ν, Q = (np.asarray(part) for part in eigh_factored(jnp.asarray(R)))
+    ν, Q = (np.asarray(part) for part in factored_jit(jnp.asarray(R)))
     np.testing.assert_allclose(Q.T @ Q, np.eye(8), atol=1e-13)
     np.testing.assert_allclose(ν, np.geomspace(1e-9, 1, 8) ** 2, atol=1e-15)
     g = R.T @ RNG.standard_normal(8)
     assert np.isclose(np.linalg.norm(Q.T @ g), np.linalg.norm(g), rtol=1e-13)
 
 
-def test_a_curvature_multiplies_and_solves_with_its_l2_term_but_has_the_spectrum_without():
-    R = RNG.standard_normal((8, 4))
-    l2, v, η = np.array([0.5, 0.5, 0.5, 0.0]), RNG.standard_normal(4), 0.3
+@jax.jit
+def through_dense(matrix, l2, factor, v, damping):
+    C = Dense(matrix, l2, factor)
+    return C.multiply(v), C.solve(v, damping), C.spectrum()[0]
+
+
+@pytest.mark.parametrize("with_factor", [True, False])
+def test_a_curvature_multiplies_and_solves_with_its_l2_term_but_has_the_spectrum_without(with_factor):
+    R, v, l2 = RNG.standard_normal((8, 4)), RNG.standard_normal(4), np.array([0.5, 0.5, 0.5, 0.0])
     whole = R.T @ R + np.diag(l2)
-    for factor in (None, jnp.asarray(R)):
-        C = Dense(jnp.asarray(R.T @ R), jnp.asarray(l2), factor)
-        np.testing.assert_allclose(C.multiply(v), whole @ v, rtol=1e-12)
-        for damping, matrix in ((0.0, whole), (η, whole + η * np.eye(4))):
-            x, singular = C.solve(v, damping)
-            assert not singular
-            np.testing.assert_allclose(x, np.linalg.solve(matrix, v), rtol=1e-11)
-        np.testing.assert_allclose(C.spectrum()[0], np.linalg.eigvalsh(R.T @ R), rtol=1e-11)
+    for η in (0.0, 0.3):
+        product, (x, singular), ν = through_dense(R.T @ R, l2, R if with_factor else None, v, η)
+        np.testing.assert_allclose(product, whole @ v, rtol=1e-12)
+        np.testing.assert_allclose(x, np.linalg.solve(whole + η * np.eye(4), v), rtol=1e-11)
+        assert not singular
+        np.testing.assert_allclose(ν, np.linalg.eigvalsh(R.T @ R), rtol=1e-11)

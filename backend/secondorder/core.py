@@ -29,6 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+jax.config.update("jax_enable_x64", True)  # toys are float64; a problem says its own precision
+
 Array = jax.Array
 Class = TypeVar("Class", bound=type)
 

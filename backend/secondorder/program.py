@@ -16,8 +16,6 @@ import numpy as np
 from secondorder.core import Batch, Data, Objective, Optimizer, Problem, Step, options
 from secondorder.spec import CHUNK_SECONDS, Group, RunSpec, build
 
-jax.config.update("jax_enable_x64", True)
-
 RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
 LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number

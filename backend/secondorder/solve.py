@@ -94,18 +94,19 @@ def eigenvalues(C: Array) -> Array:
 
 
 def eigh_factored(R: Array) -> tuple[Array, Array]:
-    """`eigh` of C = RᵀR from its factor R (rows, n), by the smaller of RᵀR and RRᵀ.
+    """`eigh` of C = RᵀR from its factor R (rows, n), in the space of R's rows where that is the smaller one.
 
     With fewer rows than columns the n - rows further eigenvalues are exactly zero; only the eigenvectors of the others
-    are returned, so Q is (n, min(rows, n)) and ν has the same length.
+    are returned, so Q is (n, min(rows, n)) and ν has the same length. With Rᵀ = UT, U's columns orthonormal, C is
+    U(TTᵀ)Uᵀ: so the columns of Q stay orthonormal however small their eigenvalues.
     """
     rows, n = R.shape
     if rows >= n or n <= 2:
-        return eigh(R.T @ R)
-    ν, U = eigh(R @ R.T)
-    ν = jnp.maximum(ν, 0)
-    Q = R.T @ U
-    return ν, Q / jnp.maximum(jnp.linalg.norm(Q, axis=0), jnp.finfo(R.dtype).tiny)
+        ν, Q = eigh(R.T @ R)
+        return jnp.maximum(ν, 0), Q
+    U, T = jnp.linalg.qr(R.T)
+    ν, V = jnp.linalg.eigh(T @ T.T)
+    return jnp.maximum(ν, 0), U @ V
 
 
 class Dense(NamedTuple):

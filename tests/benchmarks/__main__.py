@@ -13,11 +13,10 @@ import argparse
 import importlib
 import platform
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-
-from tests.benchmarks.measure import Row
 
 
 def found() -> dict[str, ModuleType]:
@@ -28,12 +27,15 @@ def found() -> dict[str, ModuleType]:
 
 
 def machine() -> str:
-    """One line: processor, cores, Python and the libraries that the figures depend on."""
+    """One line: processor, cores and how busy they are, Python and the libraries that the figures depend on."""
     told = Path("/proc/cpuinfo")
-    models = [line.partition(":")[2].strip() for line in told.read_text().splitlines() if line.startswith("model name")]
+    lines = told.read_text().splitlines() if told.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     processor = models[0] if models else platform.processor() or platform.machine()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpy", "fastapi", "plotly"))
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {libraries}"
+    load = f" (load {os.getloadavg()[0]:.1f})" if hasattr(os, "getloadavg") else ""
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{processor}, {os.cpu_count()} cores{load}, {python}, {libraries}"
 
 
 def main() -> None:
@@ -46,10 +48,18 @@ def main() -> None:
 
     print(f"{machine()}\n")
     print("| what | target | median (p95) | notes |\n| --- | --- | --- | --- |", flush=True)
+    failed = False
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        for row in benchmarks[name].rows():
-            print(f"| {' | '.join(Row(*row))} |", flush=True)
+        try:
+            for row in benchmarks[name].rows():
+                print(f"| {' | '.join(row)} |", flush=True)
+        except Exception:
+            # The others can still be measured.
+            print(f"| {name} | | could not be measured | |", flush=True)
+            traceback.print_exc()
+            failed = True
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def opened(**options) -> Iterator[Page]:
     """A page in a Chromium of its own, still empty; options are those of a context."""
     with chromium.running() as browser:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 1600}, **options})
+        page.set_default_timeout(120_000)
         page.add_init_script(WATCH)
         yield page
 

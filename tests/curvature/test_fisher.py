@@ -52,7 +52,7 @@ def test_f_is_the_second_moment_of_gradients_over_all_targets_and_examples(name)
         for probability, Dz in targets(J.problem.likelihood, z_n):
             Dw = J_n.T @ Dz
             expected += probability * np.outer(Dw, Dw) / len(z)
-    size = np.linalg.norm(expected, 2)
+    size = float(np.linalg.norm(expected, 2))
     np.testing.assert_allclose(F, expected, atol=1e-13 * size, rtol=0)
     np.testing.assert_allclose(F, G, atol=1e-13 * size, rtol=0)
     np.testing.assert_allclose(Fw, F @ w + J.problem.l2_diagonal() * w, atol=1e-12 * size, rtol=0)

@@ -57,7 +57,7 @@ def test_the_limits_of_damping_are_newtons_step_and_the_gradients_direction():
     for η in (1e4, 1e6):
         δ = path(make_optimizer("damped-newton", damping=η), J, w, 1)[1] - w
         # δ = -g/η + Hg/η² - …
-        np.testing.assert_allclose(η * δ, -g + H @ g / η, atol=2 * np.linalg.norm(H @ H @ g) / η**2 + 1e-8)
+        np.testing.assert_allclose(η * δ, -g + H @ g / η, atol=2 * float(np.linalg.norm(H @ H @ g)) / η**2 + 1e-8)
 
 
 def test_damping_at_a_pole_is_refused_by_name():
@@ -68,12 +68,5 @@ def test_damping_at_a_pole_is_refused_by_name():
     assert (lane.status, lane.reason) == ("stopped", "the damped Hessian H + ηI is singular at step 0")
 
 
-def test_cost_is_counted_with_the_extra_loss_of_adapting(logistic):
-    assert logistic[1].passes[3] == 3 * 2
-    lane = so.run(
-        problem={"name": "logistic-cost", "size": 1},
-        start=[1.0],
-        steps=3,
-        optimizers=[{"name": "damped-newton", "adapt": "levenberg-marquardt"}],
-    ).lanes[0]
-    np.testing.assert_allclose(lane.passes, np.arange(4) * (2 + 1 / 3), rtol=1e-15)
+def test_cost_is_counted_as_a_gradient_and_a_matrix(logistic):
+    np.testing.assert_array_equal(logistic[1].passes[:4], [0, 2, 4, 6])

@@ -77,7 +77,7 @@ def named(case):
     return "-".join(part.name for part in case)
 
 
-def transformed(problem: Problem, seed: int) -> tuple[Objective, Objective]:
+def transformed(problem: Problem, seed: int) -> tuple[Any, Any]:
     """The problem as it is, and in weights turned, stretched by up to 10 and shifted."""
     n, rng = problem.dimension, np.random.default_rng(seed)
     U, V = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
@@ -95,27 +95,29 @@ def difference(optimizer: Optimizer, problem: Problem, seed: int) -> float:
     plain, other = transformed(problem, seed)
     start = np.array(STARTS.get(type(problem), problem.start(0)), float)
     w = path(optimizer, plain, start, 50)
-    mapped = other.problem.back(path(optimizer, other, other.problem.there(start), 50))  # type: ignore[attr-defined]
+    mapped = other.problem.back(path(optimizer, other, other.problem.there(start), 50))
     return float(np.max(np.linalg.norm(w - mapped, axis=1)) / np.max(np.linalg.norm(w, axis=1)))
 
 
 @pytest.mark.parametrize("case", INVARIANT, ids=named)
 def test_undamped_second_order_methods_do_not_feel_the_change(case):
+    optimizer, problem = case
     for seed in range(5):
-        assert difference(*case, seed) < 1e-9
+        assert difference(optimizer, problem, seed) < 1e-9
 
 
 @pytest.mark.parametrize("case", VARYING, ids=named)
 def test_damped_methods_and_gradient_descent_do(case):
+    optimizer, problem = case
     for seed in range(5):
-        assert difference(*case, seed) > 1e-3
+        assert difference(optimizer, problem, seed) > 1e-3
 
 
 def test_gradient_descent_in_the_new_weights_is_preconditioned_by_r_rt():
     """w ← w - αRRᵀg, seen from the old weights."""
     plain, other = transformed(make_problem("rosenbrock"), 0)
-    w, rate, R = np.array([-1.2, 1.0]), 1e-4, other.problem.R  # type: ignore[attr-defined]
-    mapped = other.problem.back(path(make_optimizer("gradient-descent", rate=rate), other, other.problem.there(w), 20))  # type: ignore[attr-defined]
+    w, rate, R = np.array([-1.2, 1.0]), 1e-4, other.problem.R
+    mapped = other.problem.back(path(make_optimizer("gradient-descent", rate=rate), other, other.problem.there(w), 20))
     for k in range(21):
         np.testing.assert_allclose(mapped[k], w, rtol=1e-11)
         w = w - rate * R @ R.T @ np.asarray(gradient_of(plain, w))
@@ -123,6 +125,6 @@ def test_gradient_descent_in_the_new_weights_is_preconditioned_by_r_rt():
 
 def test_the_hessian_in_the_new_weights_is_rt_h_r():
     plain, other = transformed(make_problem("himmelblau"), 1)
-    w, R = np.array([0.3, -1.2]), other.problem.R  # type: ignore[attr-defined]
-    H, tilde = np.asarray(hessian_of(plain, w)), np.asarray(hessian_of(other, other.problem.there(w)))  # type: ignore[attr-defined]
+    w, R = np.array([0.3, -1.2]), other.problem.R
+    H, tilde = np.asarray(hessian_of(plain, w)), np.asarray(hessian_of(other, other.problem.there(w)))
     np.testing.assert_allclose(tilde, R.T @ H @ R, rtol=1e-12, atol=1e-11)

@@ -1,11 +1,10 @@
 """L-BFGS reaches the minima that are known or that scipy finds, descending at every step."""
 
 import numpy as np
-from scipy.optimize import minimize
 
 import secondorder as so
 from secondorder.optimizers.lbfgs import LBFGS
-from tests.oracles import gradient_of, make_problem, objective, value
+from tests.oracles import make_problem
 
 
 def test_it_ends_at_the_minimum():
@@ -15,17 +14,6 @@ def test_it_ends_at_the_minimum():
     assert np.all(lane.slope[1:] < 0)
     assert lane.passes[-1] >= lane.step
     np.testing.assert_allclose(lane.w[-1], [1, 1], atol=1e-7)
-
-
-def test_on_breast_cancer_it_reaches_what_scipys_reaches():
-    problem = {"name": "logistic-regression", "l2": 0.1}
-    lane = so.run(problem=problem, optimizers=[{"name": "lbfgs"}], steps=200, tolerance=1e-8).lanes[0]
-    J = objective(make_problem("logistic-regression", l2=0.1))
-    theirs = minimize(lambda w: float(value(J, w)), np.zeros(31), jac=lambda w: np.asarray(gradient_of(J, w)),
-                      method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000})  # fmt: skip
-    assert lane.status == "converged"
-    assert abs(lane.loss[-1] - theirs.fun) < 1e-13
-    np.testing.assert_allclose(lane.w[-1], theirs.x, atol=1e-6)
 
 
 def test_mini_batches_are_refused_with_what_to_do():

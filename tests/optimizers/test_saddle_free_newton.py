@@ -5,8 +5,6 @@ import pytest
 
 import secondorder as so
 from secondorder.core import Problem, register
-from secondorder.optimizers.damped_newton import DampedNewton
-from secondorder.optimizers.saddle_free_newton import SaddleFreeNewton
 from tests.oracles import gradient_of, hessian_of, make_optimizer, make_problem, objective, path
 
 
@@ -24,22 +22,22 @@ class Cubic(Problem):
         return (w**3).sum() / 6 + (w[1:] * w[:-1]).sum()
 
 
-@pytest.mark.parametrize(("problem", "w"), [(make_problem("himmelblau"), [0.1, 2.9]), (Cubic(), [0.5, -1.0, 2.0, 0.3])])
-def test_a_step_takes_the_curvatures_by_their_absolute_values(problem, w):
+@pytest.mark.parametrize(
+    ("problem", "w", "lowest_sign"),
+    [
+        (make_problem("himmelblau"), [0.1, 2.9], -1),
+        (make_problem("himmelblau"), [3.5, 2.2], 1),
+        (Cubic(), [0.5, -1.0, 2.0, 0.3], -1),
+    ],
+)
+def test_a_step_takes_the_curvatures_by_their_absolute_values(problem, w, lowest_sign):
     J, w = objective(problem), np.array(w)
     g, (ν, Q) = np.asarray(gradient_of(J, w)), np.linalg.eigh(hessian_of(J, w))
-    assert ν[0] < -0.1
-    assert ν[-1] > 0.1
+    assert np.sign(ν[0]) == lowest_sign
     for η in (0.1, 5.0):
         δ = path(make_optimizer("saddle-free-newton", damping=η), J, w, 1)[1] - w
         np.testing.assert_allclose(δ, -Q @ ((Q.T @ g) / (np.abs(ν) + η)), rtol=1e-11)
         assert g @ δ < 0
-
-
-def test_where_the_hessian_is_positive_definite_it_is_damped_newton():
-    J, w = objective(make_problem("himmelblau")), np.array([3.5, 2.2])
-    ws = [path(optimizer(damping=0.2), J, w, 6) for optimizer in (SaddleFreeNewton, DampedNewton)]
-    np.testing.assert_allclose(ws[0], ws[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("start", [[1.2, 0.3], [-0.5, -0.01], [0.4, 0.4]])

@@ -1,5 +1,7 @@
 """Costs with their gradients and Hessians in numpy, for the problems that probes are asked of."""
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit
 from sklearn.datasets import load_breast_cancer
@@ -17,7 +19,7 @@ def himmelblau(w):
 
 
 def _data():
-    bunch = load_breast_cancer()
+    bunch: Any = load_breast_cancer()
     x = bunch.data[:, [list(bunch.feature_names).index(name) for name in FEATURES]]
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     return np.column_stack([x, np.ones(len(x))]), bunch.target

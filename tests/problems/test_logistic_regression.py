@@ -1,5 +1,7 @@
 """Logistic regression on breast cancer against scikit-learn, scipy and formulas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
@@ -12,7 +14,7 @@ import secondorder as so
 from secondorder.problems.logistic_regression import FEATURES
 from tests.oracles import gradient_of, make_problem, objective, value
 
-BUNCH = load_breast_cancer()
+BUNCH: Any = load_breast_cancer()
 X, T, N, L2 = StandardScaler().fit_transform(BUNCH.data), BUNCH.target, 569, 1e-3
 
 

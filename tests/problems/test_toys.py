@@ -1,5 +1,7 @@
 """Toys against their formulas written in numpy, and their minima."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ MINIMA = {
 }
 
 
-def cost(name):
+def cost(name) -> Any:
     return Objective(catalog.all_problems()[name](), TOY)
 
 

@@ -45,17 +45,12 @@ class Spectrum(Probe):
         ν, Q = MATRICES[self.matrix](J, w).spectrum()
         g = J.gradient(w)
         missing = w.shape[0] - ν.shape[0]
-        if not missing:
-            return {"eigenvalues": ν, "gradient": Q.T @ g, "damping": point.damping}
-        # From a factor with fewer rows than weights: what is zero to rounding has no eigenvector of its own.
-        real = ν > w.shape[0] * jnp.finfo(ν.dtype).eps * jnp.max(ν)
-        along = jnp.where(real, Q.T @ g, 0.0)
-        outside = jnp.linalg.norm(g - Q @ along)
-        return {
-            "eigenvalues": jnp.concatenate([jnp.zeros(missing, ν.dtype), jnp.where(real, ν, 0.0)]),
-            "gradient": jnp.concatenate([jnp.zeros(missing - 1, ν.dtype), outside[None], along]),
-            "damping": point.damping,
-        }
+        along = Q.T @ g
+        if missing:
+            outside = jnp.linalg.norm(g - Q @ along)
+            ν = jnp.concatenate([jnp.zeros(missing, ν.dtype), ν])
+            along = jnp.concatenate([jnp.zeros(missing - 1, ν.dtype), outside[None], along])
+        return {"eigenvalues": ν, "gradient": along, "damping": point.damping}
 
     def tell(self, found: dict[str, Any]) -> dict[str, Any]:
         ν, η = found["eigenvalues"], float(found["damping"])
