@@ -47,6 +47,9 @@ class Spectrum(Probe):
         missing = w.shape[0] - ν.shape[0]
         along = Q.T @ g
         if missing:
+            # The factor's own rank may be lower still: what is zero to rounding belongs to the zeros.
+            in_range = ν > w.shape[0] * jnp.finfo(ν.dtype).eps * jnp.max(ν)
+            ν, along = jnp.where(in_range, ν, 0.0), jnp.where(in_range, along, 0.0)
             outside = jnp.linalg.norm(g - Q @ along)
             ν = jnp.concatenate([jnp.zeros(missing, ν.dtype), ν])
             along = jnp.concatenate([jnp.zeros(missing - 1, ν.dtype), outside[None], along])
