@@ -7,7 +7,7 @@ import { laneTable } from "./lanes.js";
 import { axisChoice, player } from "./player.js";
 import { Session } from "./session.js";
 import { decode, encode } from "./spec.js";
-import { loadViews, stage, VIEWS } from "./stage.js";
+import { loadViews, stage } from "./stage.js";
 import { server } from "./stream.js";
 
 const say = messages(byId("messages"));
@@ -34,7 +34,12 @@ async function main() {
     loadViews(),
     /** @type {Promise<import("./types").Catalog>} */ (insist("/api/catalog", say.status)),
   ]);
-  const { state, changes } = decode(location.search, catalog, undefined, VIEWS);
+  const { state, changes } = decode(
+    location.search,
+    catalog,
+    undefined,
+    modules.map((module) => module.name),
+  );
   say.notice("The address said something that cannot be shown:", changes);
   const session = new Session(catalog, server, state);
   const shown = state.hide.reduce((left, part) => left.filter((name) => name !== part), ["player", "legend", "link"]);

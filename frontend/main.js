@@ -11,7 +11,7 @@ import { axisChoice, player } from "./player.js";
 import { Session } from "./session.js";
 import { share } from "./share.js";
 import { decode, encode } from "./spec.js";
-import { loadViews, stage, VIEWS } from "./stage.js";
+import { loadViews, stage } from "./stage.js";
 import { server } from "./stream.js";
 
 /** @typedef {import("./types").Catalog} Catalog */
@@ -36,7 +36,8 @@ async function main() {
   if (lesson === undefined) return tellLost(catalog);
   const linked = new URLSearchParams(location.search).has("problem");
   const base = lesson ? { ...stateOf(lesson.spec), views: lesson.views } : undefined;
-  const { state: first, changes } = decode(location.search, catalog, base, VIEWS);
+  const names = modules.map((module) => module.name);
+  const { state: first, changes } = decode(location.search, catalog, base, names);
   let chosen = first.views;
 
   const session = new Session(catalog, server, first);
@@ -70,7 +71,7 @@ async function main() {
     session,
     state,
     base: base ?? decode("", catalog).state,
-    names: VIEWS,
+    names,
     signal,
     restored(read, told) {
       chosen = read.views;

@@ -7,17 +7,17 @@ import { h, unique } from "./dom.js";
 /** @typedef {import("./types").SessionEvent} SessionEvent */
 /** @typedef {{section: HTMLElement, controller: AbortController, view: import("./types").View}} Mounted */
 
-export const VIEWS = ["landscape", "curves", "spectrum", "multiples"];
-
-/** The modules of views; one that cannot be loaded is left out, and the others stand.
- * @param {string[]} names @returns {Promise<ViewModule[]>} */
-export async function loadViews(names = VIEWS) {
-  const loads = await Promise.allSettled(names.map((name) => import(`./views/${name}.js`)));
-  return loads.flatMap((load) => {
+/** The modules in views/, which the page names, in their own order; one that cannot be loaded is left out.
+ * @returns {Promise<ViewModule[]>} */
+export async function loadViews() {
+  const told = /** @type {HTMLMetaElement | null} */ (document.querySelector("meta[name=views]"))?.content ?? "";
+  const loads = await Promise.allSettled(told.split(" ").map((name) => import(`./views/${name}.js`)));
+  const modules = loads.flatMap((load) => {
     if (load.status === "fulfilled") return [load.value];
     console.error(load.reason);
     return [];
   });
+  return modules.sort((a, b) => a.order - b.order);
 }
 
 /** @param {{element: HTMLElement, chooser: HTMLElement | null, session: Session, modules: ViewModule[],

@@ -228,6 +228,8 @@ export interface Mount {
 export interface ViewModule {
   name: string;
   title: string;
+  /** Its place among the views, low ones first. */
+  order: number;
   wants(session: Session): true | string;
   mount: Mount;
 }

@@ -110,15 +110,22 @@ def test_layers_have_no_row_too_many():
     assert {name.partition(".")[0] for name in LAYERS} <= {module(path).partition(".")[0] for path in FILES}
 
 
+def packages(files: list[Path]) -> set[str]:
+    """The packages, by their names in an index, that files import."""
+    libraries = {full.partition(".")[0] for path in files for full in imported(path)}
+    provided = packages_distributions()
+    used = {provided[name][0] for name in libraries - sys.stdlib_module_names - {"secondorder", "tests"}}
+    # pydantic-core comes with pydantic, at the version that it needs.
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in used} - {"pydantic-core"}
+
+
 def test_dependencies_are_what_is_imported():
     """A package is declared if and only if it is used: one that only happens to be installed here is found out."""
-    libraries = {full.partition(".")[0] for path in FILES for full in imported(path)}
-    packages = packages_distributions()
-    used = {packages[name][0] for name in libraries - sys.stdlib_module_names - {"secondorder"}} | SERVED
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-    spelled = {re.sub(r"[-_.]+", "-", name).lower() for name in used}
-    assert spelled - {"pydantic-core"} == declared, "pydantic-core comes with pydantic"
+    for_tests = {requirement.partition(">")[0] for requirement in project["optional-dependencies"]["test"]}
+    assert packages(FILES) | SERVED == declared
+    assert packages(sorted((ROOT / "tests").rglob("*.py"))) - declared == for_tests - {"pytest-timeout"}
 
 
 def test_the_web_process_has_no_device():

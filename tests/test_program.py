@@ -185,15 +185,17 @@ def test_asking_a_probe_elsewhere_compiles_nothing(work):
 
 
 def test_a_sweep_is_one_program(work):
-    """Five lanes are traced as often, and compiled as often, as one is."""
+    """Five lanes are traced as often as one is, and compiled no more often."""
     counts = []
     for rate in ([0.1], [0.1, 0.2, 0.3, 0.4, 0.5]):
-        jax.clear_caches()
         traced.clear()
         work.clear()
-        told(problem=QUADRATIC, optimizers=[{"name": "traced", "rate": rate}], steps=50)
+        # A size that no other test takes, so that both are compiled here.
+        told(problem=QUADRATIC | {"size": 3}, optimizers=[{"name": "traced", "rate": rate}], steps=50)
         counts.append((traced["step"], work[COMPILED]))
-    assert counts[0] == counts[1]
+    (alone, compiled_alone), (sweep, compiled) = counts
+    assert sweep == alone > 0
+    assert 0 < compiled <= compiled_alone
 
 
 def test_chunks_of_every_length_share_one_compilation(work):

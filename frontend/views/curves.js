@@ -13,6 +13,7 @@ import { choice, toggles } from "../widgets.js";
 
 export const name = "curves";
 export const title = "Curves";
+export const order = 20;
 
 /** @param {Session} _session @returns {true | string} */
 export const wants = (_session) => true;

@@ -16,6 +16,7 @@ import { toggles } from "../widgets.js";
 
 export const name = "landscape";
 export const title = "Landscape";
+export const order = 10;
 
 /** @param {Session} session @returns {true | string} */
 export const wants = (session) => dimension(session) >= 2 || "A landscape needs at least two weights.";

@@ -17,6 +17,7 @@ import { choice } from "../widgets.js";
 
 export const name = "spectrum";
 export const title = "Spectrum";
+export const order = 30;
 
 /** @param {Session} session @returns {true | string} */
 export function wants(session) {

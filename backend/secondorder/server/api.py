@@ -28,6 +28,7 @@ from secondorder.spec import RunSpec, SpecError, parse, parse_probe
 
 Answer = TypeVar("Answer")
 VERSION = version("secondorder")
+VIEWS = b'<meta name="views" content="">'  # where a page is told the files in views/
 PAGES = {"index.html": "'self'", "embed.html": "*"}  # which may stand in a frame of whom
 log = logging.getLogger("uvicorn.error")
 
@@ -257,7 +258,9 @@ def _add_pages(app: FastAPI, settings: Settings, lessons: Lessons) -> None:
         if found is None:
             raise HTTPException(404, "Not Found")
         address = f"/plotly.min.js?v={plotly.version}".encode()
-        html = Content.of(found.body.replace(b"/plotly.min.js", address), "text/html; charset=utf-8")
+        views = " ".join(sorted(view.stem for view in (settings.frontend / "views").glob("*.js")))
+        body = found.body.replace(b"/plotly.min.js", address).replace(VIEWS, VIEWS[:-2] + views.encode() + VIEWS[-2:])
+        html = Content.of(body, "text/html; charset=utf-8")
         answer = html.answer(request, content_security_policy=guard.PAGE_POLICY + PAGES[name])
         if status != 200:
             answer = Response(
