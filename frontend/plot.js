@@ -18,6 +18,7 @@ import { css } from "./geometry.js";
  * @property {() => void} [settle]          called when nothing has moved for a while: commit
  * @property {() => void} [tell]            says in words what is drawn; called a few times a second while things move
  * @property {() => void} [viewed]          called when the reader zoomed or panned, or returned
+ * @property {() => void} [seen]            called when the figure comes into sight
  * @property {() => Table} [table]          the drawn data, for "Data table"
  * @property {"zoom" | "pan" | false} [drag] what dragging the plot does
  * @property {string} [file]                name of an exported picture
@@ -146,7 +147,7 @@ export function dataTable(label, source) {
 
 /** A figure with axes by Plotly and an overlay canvas over its plot area.
  * @param {FigureOptions} options */
-export function figure({ element, label, signal, draw, settle, tell, viewed, table, drag = false, file = "figure" }) {
+export function figure({ element, label, signal, draw, settle, tell, viewed, seen, table, drag = false, file = "figure" }) {
   const plot = h("div", { class: "plot-plotly", role: "img", "aria-label": label });
   const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { class: "plot-overlay", "aria-hidden": "true" }));
   const note = h("p", { class: "plot-note", hidden: true });
@@ -167,7 +168,7 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
   let Plotly = null;
   /** @type {{traces: object[], layout: any} | null} */
   let pending = null;
-  let busy = false, zoomed = false, own = 0, frame = 0, quiet = 0, told = 0, visible = true;
+  let busy = false, zoomed = false, own = 0, cost = 0, frame = 0, quiet = 0, told = 0, visible = true;
   /** @type {Record<string, [number, number]>} */
   let home = {};
   const coarse = matchMedia("(pointer: coarse)").matches;
@@ -209,7 +210,9 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
         pending = null;
         const first = !target._fullLayout;
         own++;
+        const began = performance.now();
         await Plotly.react(target, traces, dressed(layout), CONFIG);
+        cost = performance.now() - began;
         own--;
         if (first) adopt();
         paint();
@@ -342,7 +345,9 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
   resizes.observe(area);
   const sights = new IntersectionObserver((entries) => {
     visible = entries[entries.length - 1].isIntersecting;
-    if (visible) paint();
+    if (!visible) return;
+    paint();
+    seen?.();
   }, { rootMargin: "200px" });
   sights.observe(area);
   area.addEventListener("wheel", (event) => {
@@ -371,6 +376,9 @@ export function figure({ element, label, signal, draw, settle, tell, viewed, tab
     get ready() { return Boolean(target._fullLayout); },
     get visible() { return visible; },
     get zoomed() { return zoomed; },
+    /** Whether axes set this long ago may be set anew while things move: Plotly then takes a small share of the time.
+     * @param {number} then */
+    due: (then) => performance.now() - then > Math.max(150, 15 * cost),
     get theme() { return theme; },
     /** The visible range of an axis, in its own units (log10 on a log axis). @param {string} name */
     range: (name) => /** @type {[number, number] | null} */ (target._fullLayout?.[name]?.range?.slice() ?? null),

@@ -35,7 +35,7 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
       body = h("div", { class: "view-body" });
     const section = h(
       "section",
-      { class: `view view-${module.name}`, "aria-labelledby": id, "data-view": module.name },
+      { class: `view view-${module.name}${module.wide ? " wide" : ""}`, "aria-labelledby": id, "data-view": module.name },
       h(heading, { id }, module.title),
       body,
     );
@@ -80,8 +80,9 @@ export function stage({ element, chooser, session, modules, signal, chosen, chan
       if (show && !mounted.has(module.name)) mount(module);
       else if (!show && mounted.has(module.name)) unmount(module.name);
     }
+    // Below the first row: a wide figure, or two.
     const sections = [...element.children].filter((child) => child !== between);
-    const before = sections[Math.min(1, sections.length - 1)];
+    const before = sections[sections[0]?.classList.contains("wide") ? 0 : Math.min(1, sections.length - 1)];
     if (between && before && between.previousElementSibling !== before) before.after(between);
     const now = JSON.stringify([can.map(({ module, verdict }) => [module.name, verdict]), chosen]);
     if (now === drawn || !chooser) return;

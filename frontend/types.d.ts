@@ -230,6 +230,8 @@ export interface ViewModule {
   title: string;
   /** Its place among the views, low ones first. */
   order: number;
+  /** Whether it takes a row to itself. */
+  wide?: boolean;
   wants(session: Session): true | string;
   mount: Mount;
 }

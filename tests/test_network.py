@@ -1,9 +1,12 @@
 """Fully connected networks against loops, and the flat vector's order."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from secondorder import network
+
+jax.config.update("jax_enable_x64", True)  # as core does: a network alone does not import it
 
 WIDTHS = (3, 5, 4, 2)
 W = np.random.default_rng(0).standard_normal(network.dimension(WIDTHS))

@@ -27,7 +27,7 @@ def alive(memory: Trajectories) -> int:
 
 
 @pytest.fixture
-def memory(monkeypatch):
+def memory():
     """A memory of a thousand bytes in place of the process's own."""
     return Trajectories(limit=1000)
 
@@ -223,7 +223,7 @@ def test_paths_that_span_no_plane(paths):
 
 
 def test_the_slice_of_a_run_is_that_of_its_lanes():
-    run = so.run(problem=QUADRATIC | {"size": 5}, optimizers=[GD, {"name": "newton"}], steps=30)
+    run = so.run(problem=QUADRATIC | {"size": 3}, optimizers=[GD, GD | {"rate": 0.3}], steps=30)
     found, expected = slice_of(run.spec), principal_slice([lane.w for lane in run.lanes])
     np.testing.assert_array_equal(found.plane.axes, expected.plane.axes)
     np.testing.assert_array_equal(found.window, expected.window)

@@ -20,7 +20,7 @@ RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
 LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number
 LONGEST_CHUNK = 1024
-GROWTH = 16  # of a chunk over the one before
+GROWTH = 128  # of a chunk over the one before
 
 
 class Lane(NamedTuple):
@@ -169,8 +169,8 @@ def _first_lanes(problem, optimizer, data, starts, seed):
     return jax.vmap(one)(optimizer, starts)
 
 
-def _order(data: Data, problem: Problem) -> jax.Array:
-    return jnp.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
+def _order(data: Data, problem: Problem) -> Any:
+    return np.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from secondorder import catalog, core
 
+VERSION = version("secondorder")
 MAX_STEPS = 100_000
 MAX_LANES = 256
 MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
@@ -300,7 +301,7 @@ class RunSpec:
     @cached_property
     def id(self) -> str:
         """Hash of the canonical form and the program's version."""
-        content = orjson.dumps([version("secondorder"), self.canonical()])
+        content = orjson.dumps([VERSION, self.canonical()])
         return hashlib.sha256(content).hexdigest()[:20]
 
     @cached_property

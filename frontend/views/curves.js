@@ -200,7 +200,7 @@ export function mount({ element, session, signal }) {
 
   /** New ranges while rows stream in: a few times a second, and only where they differ. */
   function fit() {
-    if (picture.zoomed || performance.now() - framed < 150) return;
+    if (picture.zoomed || !picture.due(framed)) return;
     const wanted = JSON.stringify(ranges());
     if (wanted === frame) return;
     framed = performance.now();

@@ -16,6 +16,7 @@ import { verdict } from "../widgets.js";
 export const name = "multiples";
 export const title = "Side by side";
 export const order = 40;
+export const wide = true;
 const PAGE = 9;
 const WORDS = 200; // milliseconds between two changes of the words while things move
 const QUIET = 250;

@@ -48,7 +48,7 @@ export function mount({ element, session, signal }) {
 
   const picture = figure({
     element, signal, label: "Spectrum of the curvature at the scrubbed iterate", file: "spectrum", draw,
-    tell: () => tell(), settle: () => commit(),
+    tell: () => tell(), settle: () => commit(), seen: () => ask(),
     table: () => ({ head: ["rank", "eigenvalue ν", "gradient component", "filter ν/(ν + η)"], rows }),
   });
   picture.root.classList.add("tall");
@@ -220,7 +220,7 @@ export function mount({ element, session, signal }) {
   }
 
   function fit() {
-    if (picture.zoomed || performance.now() - framed < 150) return;
+    if (picture.zoomed || !picture.due(framed)) return;
     if (JSON.stringify([ranges(), Boolean(damping())]) === frame) return;
     framed = performance.now();
     commit([]);
