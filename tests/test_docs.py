@@ -29,9 +29,7 @@ def test_every_module_says_what_it_is_for(name):
     assert importlib.import_module(name).__doc__, name
 
 
-@pytest.mark.parametrize(
-    "name", [*catalog.all_problems(), *catalog.all_optimizers(), *catalog.all_probes()]
-)
+@pytest.mark.parametrize("name", [*catalog.all_problems(), *catalog.all_optimizers(), *catalog.all_probes()])
 def test_the_readme_names_what_the_catalog_holds(name):
     assert f"`{name}`" in README
 

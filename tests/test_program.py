@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import secondorder as so
-from secondorder import catalog, program
+from secondorder import catalog
 from secondorder.core import Batch, Data, Optimizer, Problem, Step, knob, option, register
 from secondorder.program import Program
 from secondorder.run import probe
@@ -201,6 +201,22 @@ def test_a_sweep_is_one_program(work):
     assert 0 < compiled <= compiled_alone
 
 
+@pytest.mark.parametrize("name", sorted(catalog.all_optimizers()))
+def test_a_chunk_hands_on_what_it_was_handed(name):
+    """Of one type, weak types included: else the second chunk would compile the whole program again."""
+    spec = parse({"problem": LOGISTIC, "optimizers": [{"name": name}]})
+    running = Program(spec, spec.groups[0])
+    before = jax.tree.map(jax.typeof, running.lanes)
+    running.advance()
+    after = jax.tree.map(jax.typeof, running.lanes)
+    changed = [
+        f"{jax.tree_util.keystr(path)}: {one!r} became {other!r}"
+        for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
+        if one != other
+    ]
+    assert not changed
+
+
 def test_chunks_of_every_length_share_one_compilation(work):
     stream = told(problem=QUADRATIC, optimizers=[{"name": "traced"}], steps=3000, tolerance=0)
     assert len({len(event.data["columns"]["loss"]) for event in stream if event.kind == "chunk"}) > 2
@@ -216,7 +232,7 @@ SWEPT = [
     (QUADRATIC, GD, "rate", [0.3, 1.0, 1.5]),
     (LOGISTIC, DAMPED, "damping", [0.01, 0.1, 1.0]),
     (ROSENBROCK, DAMPED | LM, "damping", [1e-3, 1.0, 30.0]),
-    (DIGITS, GD, "rate", [0.1, 0.5]),
+    ({"name": "powers", "batch": 4}, {"name": "traced"}, "rate", [0.1, 0.5]),
 ]
 
 
@@ -260,8 +276,6 @@ def test_the_first_step_comes_alone_then_chunks_grow_to_30_ms_of_price(problem):
     longest = min(CHUNK_SECONDS / spec.step_price(spec.groups[0]), 1024)
     assert max(lengths) <= longest
     assert lengths[:-1] == sorted(lengths[:-1])
-    growing = [length for length in lengths[:-1] if length < int(longest)]
-    assert all(later <= 16 * earlier for earlier, later in zip(growing, growing[1:], strict=False))
     assert len(lengths) <= 4 + 1501 / longest
 
 
@@ -346,8 +360,8 @@ def test_loss_is_over_all_training_data_and_test_loss_over_the_held_out():
     assert data.test is not None
     assert (len(data.train.inputs), len(data.test.inputs)) == (1348, 449)
     lane = run.lanes[0]
-    penalty = [0.01 / 2 * w @ w for w in lane.w]
-    np.testing.assert_allclose(lane.loss, [cross_entropy(w, data.train) for w in lane.w] + np.array(penalty), rtol=1e-12)
+    train = [cross_entropy(w, data.train) + 0.01 / 2 * w @ w for w in lane.w]
+    np.testing.assert_allclose(lane.loss, train, rtol=1e-12)
     np.testing.assert_allclose(lane.test_loss, [cross_entropy(w, data.test) for w in lane.w], rtol=1e-12)
     # Beside them the loss of a batch of 100, another one in each row.
     assert (np.abs(lane.batch_loss - lane.loss) > 1e-6).all()

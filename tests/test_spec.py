@@ -1,4 +1,4 @@
-"""The spec: what a body can have wrong and how that is said, the canonical form, the run id, lanes, labels and price."""
+"""The spec: what a body can have wrong and how that is said, the canonical form and the id, lanes and the price."""
 
 import math
 import subprocess
@@ -242,29 +242,37 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
     ),
     "outputs needed": (
         body(problem={"name": "saddle"}, optimizers=[{"name": "gauss-newton"}]),
-        "gauss-newton does not fit saddle: "
-        "needs outputs with a convex loss, such as a sum of squares or a likelihood",
+        (
+            "gauss-newton does not fit saddle: "
+            "needs outputs with a convex loss, such as a sum of squares or a likelihood"
+        ),
         "optimizers[0]",
         None,
     ),
     "a predictive distribution needed": (
         body(optimizers=[{"name": "newton"}, {"name": "natural-gradient"}]),
-        "natural-gradient does not fit rosenbrock: "
-        "needs a model that predicts a distribution of targets, whose Fisher matrix can be taken",
+        (
+            "natural-gradient does not fit rosenbrock: "
+            "needs a model that predicts a distribution of targets, whose Fisher matrix can be taken"
+        ),
         "optimizers[1]",
         None,
     ),
     "a cost that stays the same needed": (
         body(problem=NETWORK, optimizers=[{"name": "lbfgs"}]),
-        "lbfgs does not fit digits-classifier: "
-        "its line search needs the cost to stay the same from step to step: set batch to 0 (all examples)",
+        (
+            "lbfgs does not fit digits-classifier: "
+            "its line search needs the cost to stay the same from step to step: set batch to 0 (all examples)"
+        ),
         "optimizers[0]",
         None,
     ),
     "fewer weights needed": (
         body(problem=NETWORK, optimizers=[{"name": "saddle-free-newton"}]),
-        "saddle-free-newton does not fit digits-classifier: "
-        "forms a dense matrix, at most 1000 weights; this problem has 2410",
+        (
+            "saddle-free-newton does not fit digits-classifier: "
+            "forms a dense matrix, at most 1000 weights; this problem has 2410"
+        ),
         "optimizers[0]",
         None,
     ),
@@ -399,7 +407,7 @@ def test_every_number_is_bounded(asked, at):
 
 def test_every_knob_is_bounded_from_both_sides():
     for name, cls in catalog.all_optimizers().items():
-        fitting = next(p for p in ("logistic-cost", "regression-network") if cls.fit(catalog.all_problems()[p]()) is None)
+        fitting = next(name for name, problem in catalog.all_problems().items() if cls.fit(problem()) is None)
         for knob, schema in core.knobs(cls).items():
             for bound, beyond in (("minimum", -np.inf), ("maximum", np.inf)):
                 asked = {"problem": {"name": fitting}, "optimizers": [{"name": name, knob: schema[bound]}]}
@@ -517,8 +525,12 @@ def test_rates_and_dampings_are_the_problems_where_it_says_so():
     assert parse(damped(0.1) | {"optimizers": [{"name": "damped-newton"}]}).optimizers[0]["damping"] == 0.1
 
 
+def backwards(part: dict[str, Any]) -> dict[str, Any]:
+    return dict(reversed(part.items()))
+
+
 SAME = {
-    "order of keys": lambda asked: dict(reversed(asked.items())) | {"problem": dict(reversed(asked["problem"].items()))},
+    "order of keys": lambda asked: backwards(asked) | {"problem": backwards(asked["problem"])},
     "1 for 1.0": lambda asked: asked | {"start": [1, 2], "tolerance": 0},
     "numpy's numbers": lambda asked: (
         asked | {"start": np.array([1.0, 2.0]), "tolerance": np.float64(0), "steps": np.int64(30)}
@@ -566,7 +578,7 @@ def test_what_says_something_else_has_another_id():
 
 def test_the_id_depends_on_the_programs_version(monkeypatch):
     before = parse(EXAMPLE).id
-    monkeypatch.setattr(spec, "version", lambda name: "0.0.0")
+    monkeypatch.setattr(spec, "VERSION", "0.0.0")
     assert parse(EXAMPLE).id != before
 
 
@@ -582,7 +594,7 @@ def test_reading_touches_no_device():
         "assert not xla_bridge.backends_are_initialized()\n"
         "print('none')\n"
     )
-    asked = [EXAMPLE, *({"problem": {"name": name}, "optimizers": [{"name": "adam"}]} for name in catalog.all_problems())]
+    asked = [EXAMPLE, *map(problem, catalog.all_problems())]
     done = subprocess.run([sys.executable, "-c", code], input=orjson.dumps(asked), capture_output=True, check=True)
     assert done.stdout.split() == [b"none"]
 
@@ -699,7 +711,7 @@ def test_what_is_drawn_in_the_slice_or_with_all_paths_needs_the_finished_run(run
         ({**AT, "colour": 1}, "unknown field 'colour'", "colour", 422),
         ({**AT, "probe": {"name": "nothing"}}, "unknown probe 'nothing'", "probe.name", 422),
         ({**AT, "probe": {"name": "spectrum", "every": 2}}, "unknown field 'every'", "probe.every", 422),
-        ({**AT, "probe": {"name": "spectrum", "damping": -1}}, "must be greater than or equal to 0", "probe.damping", 422),
+        ({**AT, "probe": {"name": "spectrum", "damping": True}}, NUMBER, "probe.damping", 422),
         (
             {"problem": {"name": "quadratic", "size": 3}, "at": [1, 2, 3], "probe": {"name": "landscape"}},
             "of more than two weights a plane is the slice of a run: ask at a run's step",
@@ -716,7 +728,7 @@ def test_questions_that_are_refused(asked, message, at, status):
 
 # --- anything at all --------------------------------------------------------------------------------------------------
 
-KEYS = st.sampled_from([*FIELDS, "name", "damping", "rate", "size", "features", "widths", "every", "at", "run", "probe"])
+KEYS = st.sampled_from([*FIELDS, "name", "damping", "rate", "size", "widths", "every", "at", "run", "probe"])
 NAMES = st.sampled_from([*catalog.all_problems(), *catalog.all_optimizers(), *catalog.all_probes()])
 LEAVES = st.one_of(
     st.none(),

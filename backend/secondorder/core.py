@@ -255,6 +255,10 @@ class Optimizer(Named):
         """Numbers that a lane holds at once, to their order."""
         return 30.0 * problem.dimension
 
+    def damping_now(self, state: Any) -> Any:
+        """η of the step that comes next, NaN for a method without damping."""
+        return getattr(self, "damping", jnp.nan)
+
     def init(self, J: Objective, w: Array) -> Any:
         return ()
 

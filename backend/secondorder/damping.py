@@ -58,6 +58,9 @@ class Damped(Optimizer):
     def init(self, J: Objective, w: jax.Array):
         return jnp.asarray(self.damping, w.dtype)
 
+    def damping_now(self, state: jax.Array) -> jax.Array:
+        return state
+
     def direction(self, J: Objective, w: jax.Array, g: jax.Array, η: jax.Array):
         """The damped step δ, the function v -> Cv of the model, and whether C + ηI is singular."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ import numpy as np
 from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
 from secondorder.program import canonical, in_precision, load
 from secondorder.spec import ProbeRequest, RunSpec, build, probe_class
-from secondorder.trajectories import calm_ones, rows_of, slice_of, weights_at, window_around
+from secondorder.trajectories import calm_ones, iterate_at, rows_of, slice_of, window_around
 
 MARGIN = 2.0  # around a point that is asked for alone, where the problem tells no window
 
@@ -19,17 +19,14 @@ def _measure(probe: Probe, problem: Problem, data: Data, point: Point):
     return probe.measure(Objective(problem, data.train), point)
 
 
-def probe(request: ProbeRequest, damping: float | None = None) -> dict[str, Any]:
+def probe(request: ProbeRequest) -> dict[str, Any]:
     """The answer to a request: at weights of a problem, or at a step of a run's lane."""
-    spec = request.spec
-    if spec is None:
-        return ask(request.probe, request.problem, request.seed, np.asarray(request.at), damping)
-    if damping is None:
-        damping = spec.lanes[request.lane]["knobs"].get("damping")
-    return ask_in_run(request.probe, spec, weights_at(spec, request.lane, request.step), damping)
+    if request.spec is None:
+        return ask(request.probe, request.problem, request.seed, np.asarray(request.at))
+    return ask_in_run(request.probe, request.spec, *iterate_at(request.spec, request.lane, request.step))
 
 
-def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float | None) -> dict[str, Any]:
+def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float) -> dict[str, Any]:
     """One probe's answer at weights of a run; of more than two weights planes are the run's slice."""
     cls, problem = probe_class(part), spec.problem
     if not cls.in_a_plane:
@@ -62,7 +59,7 @@ def ask(
     problem: Problem,
     seed: int,
     w: np.ndarray,
-    damping: float | None = None,
+    damping: float = np.nan,
     plane: Plane | None = None,
     window: np.ndarray | None = None,
 ) -> dict[str, Any]:
@@ -82,9 +79,10 @@ def ask(
         w=np.asarray(w, problem.dtype),
         plane=plane or flat_plane(problem.dimension),
         window=window,
-        damping=np.float64(np.nan if damping is None else damping),
+        damping=np.float64(damping),
     )
     asked = canonical(build(cls, fields).for_problem(problem))
     found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), point))
+    found = {name: value[()] for name, value in found.items()}  # numbers as numbers, not as arrays without a dimension
     drawn = {"slice": False, "plane": None, "explained": None} if cls.in_a_plane else {}
     return drawn | asked.tell(found)

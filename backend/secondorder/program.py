@@ -20,6 +20,7 @@ RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
 LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number
 LONGEST_CHUNK = 1024
+NEXT_DAMPING = "next damping"  # not telemetry: what probes of a row are told
 GROWTH = 128  # of a chunk over the one before
 
 
@@ -68,6 +69,7 @@ def _turn(k: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Probl
     loss, g = J.value_and_gradient(lane.w)
     norm = jnp.linalg.norm(g)
     row = {"loss": loss, "gradient_norm": norm, **lane.led, "passes": lane.passes, "w": lane.w}
+    row[NEXT_DAMPING] = jnp.asarray(optimizer.damping_now(lane.state), float)
     J_batch, share = J, 1.0
     if problem.batch_size:
         J_batch, share = Objective(problem, batch), problem.batch_size / problem.examples
@@ -157,7 +159,8 @@ def _first_lanes(problem, optimizer, data, starts, seed):
 
     def one(optimizer, w):
         J = Objective(problem, _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0)))
-        state = optimizer.init(J, w)
+        # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
+        state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
         step = jax.eval_shape(optimizer.step, J, w, state)
         led = {
             name: jnp.full(shape.shape, jnp.nan, shape.dtype)
@@ -203,6 +206,7 @@ class Chunk(NamedTuple):
     lane: int
     first: int
     columns: dict[str, np.ndarray]
+    dampings: np.ndarray  # η of the step that each row leads to, NaN where there is none
     ended: bool
 
 
@@ -253,8 +257,15 @@ class Program:
         # Lane by lane and contiguous, as JSON wants them. A running lane's `last` is the row it has just stepped from.
         length = int(max(last.max() - first + 1, 0))
         rows = {name: np.ascontiguousarray(column[:length].swapaxes(0, 1)) for name, column in rows.items()}
+        dampings = rows.pop(NEXT_DAMPING)
         return [
-            Chunk(lane, first, {name: column[lane, :count] for name, column in rows.items()}, status[lane] != RUNNING)
+            Chunk(
+                lane,
+                first,
+                {name: column[lane, :count] for name, column in rows.items()},
+                dampings[lane, :count],
+                status[lane] != RUNNING,
+            )
             for lane, count in enumerate((last - first + 1).tolist())
             if going[lane] and count > 0
         ]

@@ -58,7 +58,7 @@ def events(spec: RunSpec) -> Iterator[Event]:
             recent.drop(path)
     for part in spec.probes:
         if probe_class(part).of_the_whole_run:
-            data = ask_in_run(part, spec, first_weights(spec), None)
+            data = ask_in_run(part, spec, first_weights(spec), np.nan)
             yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": data})
     ends = [end for program in programs for end in program.ends()]
     lanes = [{"lane": i, "status": s, "step": step, "reason": why} for i, (s, step, why) in enumerate(ends)]
@@ -70,24 +70,16 @@ def _chunk(spec: RunSpec, program: Program, path: Path) -> Iterator[Event]:
     for chunk in program.advance():
         rows, lane, first = chunk.columns, program.group.first + chunk.lane, chunk.first
         last = first + len(rows["loss"]) - 1
-        recent.add(path, lane, rows["w"])
+        recent.add(path, lane, rows["w"], chunk.dampings)
         hidden = "w" if spec.problem.dimension > SHOWN_WEIGHTS else None
         shown = {name: column for name, column in rows.items() if name != hidden}
         yield Event("chunk", {"lane": lane, "first": first, "columns": shown})
         for part in probes:
             for k, w in enumerate(rows["w"], start=first):
                 if k % part["every"] == 0 or (chunk.ended and k == last):
-                    data = ask_in_run(part, spec, w, _damping(program, chunk.lane, rows, k - first))
+                    data = ask_in_run(part, spec, w, chunk.dampings[k - first])
                     yield Event("probe", {"lane": lane, "step": k, "name": part["name"], "data": data})
         yield Event("clock", {"lane": lane, "step": last, "seconds": program.seconds})
-
-
-def _damping(program: Program, lane: int, rows: dict[str, np.ndarray], row: int) -> float | None:
-    """The damping that a lane has at a row: as adapted so far, or its knob."""
-    adapted = rows.get("damping")
-    if adapted is not None and np.isfinite(adapted[row]):
-        return float(adapted[row])
-    return program.group.lanes[lane].get("damping")
 
 
 def replay(spec: RunSpec, lane: int, step: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from secondorder import catalog, core
 
 VERSION = version("secondorder")
+LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length")  # what pydantic tells of a bound
 MAX_STEPS = 100_000
 MAX_LANES = 256
 MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
@@ -123,7 +124,9 @@ def _refuse(error: ErrorDetails, base: str, model: type[BaseModel]) -> SpecError
     if error["type"] == "literal_error":
         expected = re.findall(r"'([^']*)'", context.get("expected", ""))
         return SpecError("not one of the choices", at, expected)
-    allowed = {key: value for key, value in context.items() if isinstance(value, int | float | str)}
+    if error["type"] == "model_type":
+        return SpecError("must be a JSON object", at, known)
+    allowed = {key: value for key, value in context.items() if key in LIMITS}
     message = error["msg"][:1].lower() + error["msg"][1:].replace("Input", "input")
     return SpecError(message.replace("input should be", "must be"), at, allowed or None)
 
@@ -337,10 +340,16 @@ class RunSpec:
         return build(probe_class(part), _own(part)).price(self.problem)
 
     @cached_property
+    def prices(self) -> tuple[float, float]:
+        """Seconds on the reference machine of one step of all lanes, and of what is asked once at the end."""
+        once = sum(self._probe_price(part) for part in self.probes if "every" not in part)
+        return sum(self.step_price(group) for group in self.groups), once / FLOPS
+
+    @property
     def price(self) -> float:
         """Seconds on the reference machine of the whole run, were it to use all its steps."""
-        once = sum(self._probe_price(part) for part in self.probes if "every" not in part)
-        return self.steps * sum(self.step_price(group) for group in self.groups) + once / FLOPS
+        step, once = self.prices
+        return self.steps * step + once
 
     @cached_property
     def memory(self) -> float:
@@ -379,10 +388,11 @@ def parse(body: bytes | dict[str, Any]) -> RunSpec:
             f"at most {MAX_MEMORY / 2**30:.0f} GiB: fewer lanes, a smaller batch, or a method without a dense matrix",
         )
     if spec.price > MAX_PRICE:
+        step, once = spec.prices
         raise SpecError(
-            f"too dear: {spec.steps} steps at {spec.price / spec.steps:.3g} s each come to {spec.price:.3g} s",
+            f"too dear: {spec.steps} steps at {step:.3g} s each come to {spec.price:.3g} s",
             "steps",
-            f"at most {MAX_PRICE:.0f} s, so {int(MAX_PRICE * spec.steps / spec.price)} steps of this kind",
+            f"at most {MAX_PRICE:.0f} s, so {max(0, int((MAX_PRICE - once) / step))} steps of this kind",
         )
     return spec
 

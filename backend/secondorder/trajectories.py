@@ -16,31 +16,40 @@ REMEMBERED = 128 * 2**20  # bytes
 PLANE_ROWS = 256  # rows of a lane that the principal directions are taken from
 
 
+class Iterate(NamedTuple):
+    """Where a lane stands: its weights (D,), and η of the step that comes next (NaN where there is none)."""
+
+    w: np.ndarray
+    damping: float
+
+
 class Path:
     """The weights of one execution of a run, chunk by chunk of each lane."""
 
     def __init__(self, run: str):
         self.run, self.size, self.complete = run, 0, False
-        self.chunks: dict[int, list[np.ndarray]] = {}
+        self.chunks: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def add(self, lane: int, w: np.ndarray) -> int:
-        """Takes the next rows of a lane; their size in bytes."""
-        w = np.array(w)  # a copy: a view would keep the rows of all the other lanes alive
-        self.chunks.setdefault(lane, []).append(w)
-        self.size += w.nbytes
-        return w.nbytes
+    def add(self, lane: int, w: np.ndarray, dampings: np.ndarray) -> int:
+        """Takes the next rows of a lane, with the damping at each; their size in bytes."""
+        # Copies: views would keep the rows of all the other lanes alive.
+        chunk = np.array(w), np.array(dampings)
+        self.chunks.setdefault(lane, []).append(chunk)
+        size = sum(part.nbytes for part in chunk)
+        self.size += size
+        return size
 
-    def at(self, lane: int, step: int) -> np.ndarray | None:
-        """The weights (D,) of a lane at a step, None where there are none (yet)."""
-        for chunk in self.chunks.get(lane, []):
-            if step < len(chunk):
-                return chunk[step]
-            step -= len(chunk)
+    def at(self, lane: int, step: int) -> Iterate | None:
+        """A lane at a step, None where it is not (yet)."""
+        for w, dampings in self.chunks.get(lane, []):
+            if step < len(w):
+                return Iterate(w[step], float(dampings[step]))
+            step -= len(w)
         return None
 
     def rows(self) -> dict[int, np.ndarray]:
         """All weights (rows, D) of each lane."""
-        return {lane: np.concatenate(chunks) for lane, chunks in self.chunks.items()}
+        return {lane: np.concatenate([w for w, _ in chunks]) for lane, chunks in self.chunks.items()}
 
 
 class Trajectories:
@@ -59,10 +68,10 @@ class Trajectories:
         path = self.kept[run] = Path(run)
         return path
 
-    def add(self, path: Path, lane: int, w: np.ndarray) -> None:
+    def add(self, path: Path, lane: int, w: np.ndarray, dampings: np.ndarray) -> None:
         if self.kept.get(path.run) is not path:
             return
-        self.size += path.add(lane, w)
+        self.size += path.add(lane, w, dampings)
         while self.size > self.limit:
             self.drop(next(iter(self.kept.values())))
 
@@ -91,12 +100,19 @@ def rows_of(spec: RunSpec) -> dict[int, np.ndarray]:
         program = Program(spec, group)
         while not program.done:
             for chunk in program.advance():
-                path.add(group.first + chunk.lane, chunk.columns["w"])
+                path.add(group.first + chunk.lane, chunk.columns["w"], chunk.dampings)
     return path.rows()
 
 
 def weights_at(spec: RunSpec, lane: int, step: int) -> np.ndarray:
-    """The weights (D,) of a lane at a step; LookupError where the lane has ended before."""
+    """The weights (D,) of a lane at a step; LookupError where there is no such step."""
+    return iterate_at(spec, lane, step).w
+
+
+def iterate_at(spec: RunSpec, lane: int, step: int) -> Iterate:
+    """A lane at a step, remembered or computed again; LookupError where there is no such step."""
+    if lane < 0 or step < 0:
+        raise LookupError(f"there is no lane {lane}, step {step}")
     path = recent.get(spec.id)
     known = path.at(lane, step) if path else None
     if known is not None:
@@ -107,7 +123,7 @@ def weights_at(spec: RunSpec, lane: int, step: int) -> np.ndarray:
         for chunk in program.advance():
             w = chunk.columns["w"]
             if group.first + chunk.lane == lane and chunk.first <= step < chunk.first + len(w):
-                return w[step - chunk.first]
+                return Iterate(w[step - chunk.first], float(chunk.dampings[step - chunk.first]))
     raise LookupError(f"lane {lane} ends before step {step}")
 
 
@@ -142,6 +158,7 @@ def principal_slice(paths: list[np.ndarray]) -> Slice:
     axes = np.linalg.qr(np.concatenate([axes[:2], np.eye(len(origin))[:2]]).T)[0].T[:2]
     axes = np.ascontiguousarray(axes)
     axes *= np.where(axes[np.arange(2), np.argmax(np.abs(axes), axis=1)] < 0, -1, 1)[:, None]
+    size = size / max(size[0], np.finfo(float).tiny)  # of a path that diverges even the squares overflow
     variance = size**2 / max(np.sum(size**2), np.finfo(float).tiny)
     explained = [float(share) for share in np.resize(variance, max(2, len(variance)))[:2]]
     return Slice(Plane(origin, axes), explained, window_around(X @ axes.T))

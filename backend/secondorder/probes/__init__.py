@@ -1,0 +1,1 @@
+"""Probes, one a file; the catalog finds them."""

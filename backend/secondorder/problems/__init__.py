@@ -1,0 +1,1 @@
+"""Problems, one a file; the catalog finds them."""
