@@ -2,7 +2,6 @@
 // problem's own start).
 
 import { h, written } from "./dom.js";
-import { } from "./geometry.js";
 import { startOf } from "./terrain.js";
 
 const REST = 400; // milliseconds after the last key until the move counts as finished

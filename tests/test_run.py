@@ -199,7 +199,7 @@ def test_runs_that_take_turns_do_not_meet():
                 running[i] = None  # type: ignore[call-overload]
             else:
                 heard[i].append(event)
-        closed.close()  # type: ignore[attr-defined]
+        closed.close()
     assert [lasting(stream) for stream in heard] == alone
 
 
@@ -361,7 +361,7 @@ def test_closing_midway_leaves_nothing_half_remembered(heard):
     generator = events(spec)
     for _ in range(heard):
         next(generator)
-    generator.close()  # type: ignore[attr-defined]
+    generator.close()
     gc.collect()
     for lane, end in enumerate(ends(whole)):
         assert replay(spec, lane, end["step"]).tolist() == rows(whole, lane)["w"][-1].tolist()
@@ -389,7 +389,7 @@ def test_one_execution_closed_while_another_goes_on():
     old, new = events(spec), events(spec)
     heard = [next(generator) for generator in (old, new) for _ in range(3)]
     assert heard[0] == heard[3]
-    old.close()  # type: ignore[attr-defined]
+    old.close()
     list(new)
     assert replay(spec, 0, 101).shape == (2,)
     with pytest.raises(LookupError):

@@ -232,7 +232,8 @@ class Program:
     def columns(self) -> list[str]:
         """Names of the telemetry's columns, in the order in which a reader wants them."""
         extra = ["batch_loss"] * bool(self.problem.batch_size) + ["test_loss"] * (self.data.test is not None)
-        return ["loss", *extra, "gradient_norm", *self.lanes.led, "passes"]
+        usual = ["loss", *extra, "gradient_norm", "step_norm", "slope", "passes"]
+        return usual + [name for name in self.lanes.led if name not in usual]  # then what the optimizer adds
 
     def _run(self, turns: int):
         return _advance(

@@ -4,7 +4,7 @@ Chunks are the unit of streaming, of cancelling and of taking turns between the 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ def configure(cache_directory: str | None = None) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def events(spec: RunSpec) -> Iterator[Event]:
+def events(spec: RunSpec) -> Generator[Event, None, None]:
     """The events that a spec denotes; between two of them the run may be left alone or closed."""
     programs = [Program(spec, group) for group in spec.groups]
     columns = list(dict.fromkeys(name for program in programs for name in program.columns))

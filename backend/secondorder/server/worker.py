@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -48,7 +48,7 @@ class UnderWay:
     """A run under way."""
 
     job: int
-    events: Iterator[Event]
+    events: Generator[Event, None, None]
     watched: bool = True
     next_id: int = field(default=0)
 
@@ -91,7 +91,7 @@ def warming(lesson: dict[str, Any]) -> Iterator[None]:
     told = events(read)
     for _, _event in zip(range(WARMED_EVENTS + 2 * len(read.lanes)), told, strict=False):
         yield
-    told.close()  # type: ignore[attr-defined]
+    told.close()
     start = first_weights(read).tolist()
     for name in POINT_PROBES:
         body = {"problem": read.canonical()["problem"], "at": start, "probe": {"name": name}}
@@ -147,7 +147,7 @@ class Worker:
         for under_way in list(self.runs):
             if under_way.job == job:
                 self.runs.remove(under_way)
-                under_way.events.close()  # type: ignore[attr-defined]
+                under_way.events.close()
 
     def begin(self, job: int) -> None:
         """Tells whose turn it is: should the device take the process down, the broker knows whom to blame."""
