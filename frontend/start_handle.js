@@ -75,7 +75,10 @@ export function startHandle({ picture, session, ground, signal, moved }) {
     place(toPixel, width, height) {
       const at = held ?? startOf(session), able = session.interactive && ground.planar() && at?.length === 2;
       const [px, py] = able && at ? toPixel(at[0], at[1]) : [NaN, NaN];
-      handle.hidden = !(px >= -1 && py >= -1 && px <= width + 1 && py <= height + 1);
+      const outside = !(px >= -1 && py >= -1 && px <= width + 1 && py <= height + 1);
+      // Hidden it would lose the focus, and the next key with it, to a frame in which the axes are being changed.
+      if (outside && able && document.activeElement === handle) return;
+      handle.hidden = outside;
       if (handle.hidden || !at) return;
       const { left, top } = picture.corner(), [u, v] = ground.names();
       handle.style.transform = `translate(${left + px}px, ${top + py}px)`;
