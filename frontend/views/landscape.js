@@ -79,6 +79,7 @@ export function mount({ element, session, signal }) {
   function ask() {
     const at = iterate(), lane = session.lanes[at.lane];
     if (!lane?.length || !picture.visible || (!show.model && !show.damping)) return;
+    if (!ground.planar() && !session.finished) return; // the plane is the whole run's
     const key = [session.run?.id, at.lane, at.step, show.model, show.damping].join();
     if (key === asked) return;
     asked = key;

@@ -199,6 +199,12 @@ class TestProbes:
         assert (told["name"], told["lane"], told["step"]) == ("spectrum", 0, 1)
         assert told["data"]["eigenvalues"] == sorted(told["data"]["eigenvalues"])
 
+    def test_plane_of_a_run_under_way(self, client):
+        with under_way(client, long()) as (id, _):
+            answer = client.post("/api/probes", json={"run": id, "step": 0, "probe": {"name": "landscape"}})
+        assert answer.status_code == 409
+        assert answer.json()["at"] == "run"
+
     def test_unknown_run(self, client):
         answer = client.post("/api/probes", json={"run": "nothing", "step": 1, "probe": {"name": "spectrum"}})
         assert (answer.status_code, answer.json()["at"]) == (404, "run")

@@ -228,6 +228,10 @@ def _add_questions(app: FastAPI, broker: Broker) -> None:
             id = next(iter(runs))
             runs[id] = await broker.find(id)  # it may be on disk
             asked = parse_probe(body, find)
+        if asked.needs_finished_run and any(run and run.state != "finished" for run in runs.values()):
+            # The worker would have to compute all of it first, and nobody else would be answered meanwhile.
+            why = f"{asked.name} is drawn in the slice of a whole run: ask when it has finished"
+            raise SpecError(why, "run", status=409)
         fields: dict[str, Any] = {"body": orjson.Fragment(body)}
         if asked.spec is not None:
             fields["spec"] = asked.spec.canonical()
