@@ -87,11 +87,12 @@ def test_arrow_keys_move_the_start(page: Page, server: str) -> None:
     figure = opened(page, server + ROSENBROCK, "landscape")
     handle = figure.get_by_role("slider", name="Start point")
     expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
-    handle.focus()
-    page.keyboard.press("ArrowRight")
+    eventually(lambda: begins(figure, [-1.2, 1]))
+    handle.press("ArrowRight")
     near = drawn_from(page, server, figure, [-1.2, 1])
     assert near[1] == 1
-    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_timeout(600)  # a key is part of the move before it until 400 ms have passed
+    handle.press("Shift+ArrowRight")
     far = drawn_from(page, server, figure, near)
     assert far[0] - near[0] == pytest.approx(10 * (near[0] + 1.2), rel=0.05)
 
