@@ -22,7 +22,7 @@ of the program and is static. Both are dataclass fields; sliders, JSON schema an
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
@@ -109,6 +109,45 @@ class Likelihood(Protocol):
     def loss(self, z: Array, t: Array) -> Array: ...
     def root(self, z: Array) -> Array: ...
     def scores(self, z: Array) -> Array: ...
+    def multiply(self, z: Array, u: Array) -> Array: ...
+    def sample(self, key: Array, z: Array) -> Array: ...
+
+
+class Curvature(Protocol):
+    """A curvature matrix C (D, D), known by what it can do. One a file in curvature/.
+
+    C, its matrix and its eigenvalues are the loss's (the Hessian's are J's); whatever is multiplied or solved with adds
+    L, the Hessian of the l2 term.
+    """
+
+    @property
+    def matrix(self) -> Array:
+        """C written out (D, D), where that is small enough to look at."""
+        ...
+
+    def multiply(self, v: Array) -> Array:
+        """(C + L) v."""
+        ...
+
+    def solve(self, v: Array, damping: Array | float = 0.0) -> tuple[Array, Array]:
+        """(C + L + ηI)⁻¹ v, and whether that matrix is singular to working precision: then it is not to be used."""
+        ...
+
+    def eigenvalues(self) -> Array:
+        """Ascending eigenvalues of C, shape (D,)."""
+        ...
+
+
+class Layers(Protocol):
+    """A model made of layers s_l = W̄_l ā_(l-1): see network.py."""
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]: ...
+    @property
+    def slices(self) -> list[slice]: ...
+    def split(self, w: Any) -> list[Any]: ...
+    def join(self, matrices: Sequence[Any]) -> Array: ...
+    def record(self, w: Array, x: Array, offsets: Sequence[Any] | None = None) -> tuple[Array, list]: ...
 
 
 class Named:
@@ -133,6 +172,7 @@ class Problem(Named):
     defaults: ClassVar[dict[str, dict[str, float]]] = {}  # {optimizer: {knob: value}} other than the optimizer's own
     likelihood: ClassVar[Likelihood | None] = None
     predicts: ClassVar[bool] = False  # whether the likelihood is a model of targets, with a Fisher matrix
+    network: Layers | None = None  # the layers that the outputs are made by, where they are
     dtype: str = "float64"
 
     @property
@@ -192,10 +232,16 @@ class Problem(Named):
 
 @register
 class Objective:
-    """J on one batch: what an optimizer sees in a step. ``J(w)`` is the cost, loss plus l2 term."""
+    """J on one batch: what an optimizer sees in a step. ``J(w)`` is the cost, loss plus l2 term.
+
+    ``k`` numbers the step and ``key`` is what the step may draw random numbers from; both are the same in every lane, so
+    what is done at some k alone costs nothing at the others, in a sweep, too.
+    """
 
     problem: Problem
     batch: Batch
+    k: Array | int = 0
+    key: Array | None = None
 
     def __call__(self, w: Array) -> Array:
         return self.problem.loss(w, self.batch) + jnp.sum(w * (self.problem.l2_diagonal() * w)) / 2

@@ -4,6 +4,9 @@ Each works on one example's outputs z (K,), and gives
 
 - ``loss(z, t)``: L = -log r(t | z) up to a constant, summed over outputs;
 - ``root(z)``: a matrix R (K, K) with RᵀR = Gz, the Hessian of L in z (which does not depend on t for these);
+- ``multiply(z, u)``: Gz u, without forming Gz;
+- ``sample(key, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: its mean is 0 and its
+  covariance Gz (the lecture's pseudo-gradient);
 - ``scores(z)``: a matrix (rows, K) whose rows are the gradients of -log r(t | z) in z for each target t that the model
   can produce, times the square root of t's probability: its Gram matrix is the Fisher matrix of the outputs. It is
   computed from the definition E[Dz Dzᵀ], not from Gz; that the two agree is the lecture's F = G.
@@ -24,6 +27,12 @@ class SquaredError:
     def root(self, z: Array) -> Array:
         return jnp.eye(z.shape[0], dtype=z.dtype)
 
+    def multiply(self, z: Array, u: Array) -> Array:
+        return u
+
+    def sample(self, key: Array, z: Array) -> Array:
+        return jax.random.normal(key, z.shape, z.dtype)
+
     def scores(self, z: Array) -> Array:
         # A unit Gaussian's second moments are those of t = z ± √K e_k, each of the 2K points with weight 1/2K.
         k = z.shape[0]
@@ -39,6 +48,13 @@ class Logistic:
 
     def root(self, z: Array) -> Array:
         return jnp.diag(jnp.sqrt(jax.nn.sigmoid(z) * jax.nn.sigmoid(-z)))
+
+    def multiply(self, z: Array, u: Array) -> Array:
+        return jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) * u
+
+    def sample(self, key: Array, z: Array) -> Array:
+        p = jax.nn.sigmoid(z)
+        return p - (jax.random.uniform(key, z.shape, z.dtype) < p)
 
     def scores(self, z: Array) -> Array:
         # The outputs are independent, so cross terms vanish in expectation: for t_k = 1 (probability p) the gradient is
@@ -57,6 +73,14 @@ class Softmax:
         # RᵀR = (I - p1ᵀ) diag(p) (I - 1pᵀ) = diag(p) - p pᵀ
         p = jax.nn.softmax(z)
         return jnp.sqrt(p)[:, None] * (jnp.eye(z.shape[0], dtype=z.dtype) - p)
+
+    def multiply(self, z: Array, u: Array) -> Array:
+        p = jax.nn.softmax(z)
+        return p * (u - p @ u)
+
+    def sample(self, key: Array, z: Array) -> Array:
+        t = jax.random.categorical(key, z)
+        return jax.nn.softmax(z) - jax.nn.one_hot(t, z.shape[0], dtype=z.dtype)
 
     def scores(self, z: Array) -> Array:
         p = jax.nn.softmax(z)

@@ -1,57 +1,91 @@
-r"""Fully connected networks: s_l = W_l a_(l-1) + b_l, a_l = tanh(s_l), the last layer linear.
+r"""Fully connected networks as explicit layers: s_l = W̄_l ā_(l-1), a_l = tanh(s_l), the last layer linear.
 
-All weights are one flat vector: layer after layer, each the matrix [W_l b_l] of shape (out, in + 1), row by row.
+============  ==========================================================  =================
+symbol        meaning                                                     shape
+============  ==========================================================  =================
+``W̄_l``       [W_l b_l], weights and bias of layer l = 1 … L              ``(out, in + 1)``
+``ā_(l-1)``   a layer's inputs with a 1 appended                          ``(B, in + 1)``
+``s_l``       pre-activations, plus an offset where one is given          ``(B, out)``
+============  ==========================================================  =================
+
+All weights are one flat vector: layer after layer, each W̄_l row by row. The gradient of a function of the outputs in
+the offsets of layer l is Ds_l, and then DW̄_l = Ds_lᵀ ā_(l-1): what K-FAC is made of.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-def sizes(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """The shape (out, in + 1) of each layer's [W b]."""
-    return [(out, fan_in + 1) for fan_in, out in pairwise(widths)]
+class Network(NamedTuple):
+    """The layers of a network; ``linear`` names hidden layers (from 1) that have no tanh, such as a code layer."""
+
+    widths: tuple[int, ...]
+    linear: tuple[int, ...] = ()
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The shape (out, in + 1) of each layer's W̄."""
+        return [(out, fan_in + 1) for fan_in, out in pairwise(self.widths)]
+
+    @property
+    def dimension(self) -> int:
+        """Number of weights, biases included."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def slices(self) -> list[slice]:
+        """Where each layer's weights stand in the flat vector."""
+        ends = np.cumsum([0] + [rows * columns for rows, columns in self.shapes]).tolist()
+        return [slice(low, high) for low, high in pairwise(ends)]
+
+    def split(self, w: Any) -> list[Any]:
+        """The matrices W̄_l as views of the flat vector."""
+        return [w[part].reshape(shape) for part, shape in zip(self.slices, self.shapes, strict=True)]
+
+    def join(self, matrices: Sequence[Any]) -> jax.Array:
+        """The flat vector of some W̄_l: what `split` takes apart."""
+        return jnp.concatenate([jnp.ravel(matrix) for matrix in matrices])
+
+    def record(self, w: jax.Array, x: jax.Array, offsets: Sequence[Any] | None = None) -> tuple[jax.Array, list]:
+        """Outputs z (B, K) for inputs x (B, in), and each layer's inputs a_(l-1) (B, in) without the 1.
+
+        ``offsets`` (B, out), one a layer, are added to the pre-activations.
+        """
+        a, inputs = x, []
+        for number, W in enumerate(self.split(w), start=1):
+            inputs.append(a)
+            s = a @ W[:, :-1].T + W[:, -1]
+            if offsets is not None:
+                s = s + offsets[number - 1]
+            a = s if number in self.linear or number == len(self.widths) - 1 else jnp.tanh(s)
+        return a, inputs
+
+    def outputs(self, w: jax.Array, x: jax.Array) -> jax.Array:
+        """Outputs z (B, K) for inputs x (B, in)."""
+        return self.record(w, x)[0]
+
+    def initial(self, seed: int, dtype: str) -> np.ndarray:
+        """Weights N(0, 1/fan-in), biases 0, from the seed."""
+        rng = np.random.default_rng([seed, 1])
+        blocks = []
+        for rows, columns in self.shapes:
+            W = rng.standard_normal((rows, columns - 1)) / np.sqrt(columns - 1)
+            blocks.append(np.concatenate([W, np.zeros((rows, 1))], axis=1).ravel())
+        return np.concatenate(blocks).astype(dtype)
+
+    def parameters(self, w: Any) -> dict[str, Any]:
+        """W1 (out, in), b1 (out,), W2, … by name."""
+        named = {}
+        for number, W in enumerate(self.split(w), start=1):
+            named[f"W{number}"], named[f"b{number}"] = W[:, :-1], W[:, -1]
+        return named
 
 
-def dimension(widths: Sequence[int]) -> int:
-    """Number of weights, biases included."""
-    return sum(rows * columns for rows, columns in sizes(widths))
-
-
-def layers(w: Any, widths: Sequence[int]) -> list[Any]:
-    """The matrices [W_l b_l] as views of the flat vector."""
-    shapes = sizes(widths)
-    ends = np.cumsum([rows * columns for rows, columns in shapes])
-    parts = (w[end - rows * columns : end] for end, (rows, columns) in zip(ends, shapes, strict=True))
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-def forward(w: jax.Array, x: jax.Array, widths: Sequence[int]) -> jax.Array:
-    """Outputs z (B, widths[-1]) for inputs x (B, widths[0])."""
-    *hidden, last = layers(w, widths)
-    a = x
-    for Wb in hidden:
-        a = jnp.tanh(a @ Wb[:, :-1].T + Wb[:, -1])
-    return a @ last[:, :-1].T + last[:, -1]
-
-
-def initial(widths: Sequence[int], seed: int, dtype: str) -> np.ndarray:
-    """Weights N(0, 1/fan-in), biases 0, from the seed."""
-    rng = np.random.default_rng([seed, 1])
-    blocks = []
-    for rows, columns in sizes(widths):
-        W = rng.standard_normal((rows, columns - 1)) / np.sqrt(columns - 1)
-        blocks.append(np.concatenate([W, np.zeros((rows, 1))], axis=1).ravel())
-    return np.concatenate(blocks).astype(dtype)
-
-
-def parameters(w: Any, widths: Sequence[int]) -> dict[str, Any]:
-    """W1 (out, in), b1 (out,), W2, … by name."""
-    named = {}
-    for number, Wb in enumerate(layers(w, widths), start=1):
-        named[f"W{number}"], named[f"b{number}"] = Wb[:, :-1], Wb[:, -1]
-    return named
+def homogeneous(a: jax.Array) -> jax.Array:
+    """ā: a (B, in) with a column of ones appended."""
+    return jnp.concatenate([a, jnp.ones_like(a[:, :1])], axis=1)

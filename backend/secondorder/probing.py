@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from secondorder.core import Data, Objective, Plane, Point, Probe, Problem
-from secondorder.program import canonical, in_precision, load
+from secondorder.program import canonical, in_precision, load, step_key
 from secondorder.spec import ProbeRequest, RunSpec, build, probe_class
 from secondorder.trajectories import calm_ones, iterate_at, rows_of, slice_of, window_around
 
@@ -14,9 +14,9 @@ MARGIN = 2.0  # around a point that is asked for alone, where the problem tells 
 
 
 @jax.jit
-def _measure(probe: Probe, problem: Problem, data: Data, point: Point):
+def _measure(probe: Probe, problem: Problem, data: Data, seed: Any, point: Point):
     probe, problem = in_precision(problem.dtype, probe, problem)
-    return probe.measure(Objective(problem, data.train), point)
+    return probe.measure(Objective(problem, data.train, 0, step_key(seed, 0)), point)
 
 
 def probe(request: ProbeRequest) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def ask(
         damping=np.float64(damping),
     )
     asked = canonical(build(cls, fields).for_problem(problem))
-    found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), point))
+    found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), np.uint32(seed), point))
     found = {name: value[()] for name, value in found.items()}  # numbers as numbers, not as arrays without a dimension
     drawn = {"slice": False, "plane": None, "explained": None} if cls.in_a_plane else {}
     return drawn | asked.tell(found)

@@ -22,6 +22,7 @@ LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + 
 LONGEST_CHUNK = 1024
 NEXT_DAMPING = "next damping"  # not telemetry: what probes of a row are told
 GROWTH = 128  # of a chunk over the one before
+SAMPLING = 2**31  # folded into the seed: what steps draw from is not what batches are shuffled by
 
 
 class Lane(NamedTuple):
@@ -59,20 +60,26 @@ def _shuffle(size: int, order: jax.Array, k: jax.Array, seed: jax.Array) -> jax.
     return jax.lax.cond(k % batches == 0, shuffled, lambda: order)
 
 
+def step_key(seed: jax.Array, k: jax.Array) -> jax.Array:
+    """What step k of a run draws random numbers from."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), np.uint32(SAMPLING)), k)
+
+
 def _step_columns(step: Step, g: jax.Array) -> dict[str, jax.Array]:
     return {"step_norm": jnp.linalg.norm(step.delta), "slope": g @ step.delta} | step.columns
 
 
-def _turn(k: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Problem, optimizer: Optimizer, lane: Lane):
+def _turn(k: jax.Array, key: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Problem,
+          optimizer: Optimizer, lane: Lane):  # fmt: skip
     """Row k of one lane, and the lane one step on."""
-    J = Objective(problem, data.train)
+    J = Objective(problem, data.train, k, key)
     loss, g = J.value_and_gradient(lane.w)
     norm = jnp.linalg.norm(g)
     row = {"loss": loss, "gradient_norm": norm, **lane.led, "passes": lane.passes, "w": lane.w}
     row[NEXT_DAMPING] = jnp.asarray(optimizer.damping_now(lane.state), float)
     J_batch, share = J, 1.0
     if problem.batch_size:
-        J_batch, share = Objective(problem, batch), problem.batch_size / problem.examples
+        J_batch, share = Objective(problem, batch, k, key), problem.batch_size / problem.examples
         row["batch_loss"] = J_batch(lane.w)
     if data.test is not None:
         row["test_loss"] = problem.loss(lane.w, data.test)
@@ -137,7 +144,7 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
         k = first + i
         order = _shuffle(problem.batch_size, order, k, seed)
         batch = _batch(data.train, problem.batch_size, order, k)
-        turn = partial(_turn, k, batch, data, limits, problem)
+        turn = partial(_turn, k, step_key(seed, k), batch, data, limits, problem)
         lanes, row = _over_lanes(turn, lanes.w.shape[0])(optimizer, lanes)
         rows = {name: rows[name].at[i].set(value) for name, value in row.items()}
         return i + 1, lanes, order, rows
@@ -145,7 +152,8 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
     def more(carry):
         return (carry[0] < turns) & jnp.any(carry[1].status == RUNNING)
 
-    turn = partial(_turn, first, _batch(data.train, problem.batch_size, order, first), data, limits, problem)
+    batch = _batch(data.train, problem.batch_size, order, first)
+    turn = partial(_turn, first, step_key(seed, first), batch, data, limits, problem)
     shapes = jax.eval_shape(_over_lanes(turn, lanes.w.shape[0]), optimizer, lanes)[1]
     rows = {name: jnp.zeros((capacity, *shape.shape), shape.dtype) for name, shape in shapes.items()}
     _, lanes, order, rows = jax.lax.while_loop(more, body, (0, lanes, order, rows))
@@ -158,7 +166,8 @@ def _first_lanes(problem, optimizer, data, starts, seed):
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def one(optimizer, w):
-        J = Objective(problem, _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0)))
+        batch = _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0))
+        J = Objective(problem, batch, jnp.asarray(0), step_key(seed, jnp.asarray(0)))
         # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
         step = jax.eval_shape(optimizer.step, J, w, state)

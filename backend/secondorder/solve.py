@@ -129,6 +129,11 @@ class Dense(NamedTuple):
         C = self.matrix + (self.l2 + damping) * jnp.eye(v.shape[0], dtype=v.dtype)
         return solve(C, v) if self.factor is None else solve_positive(C, v)
 
+    def eigenvalues(self) -> Array:
+        """Ascending eigenvalues of C, shape (D,)."""
+        ν, _ = self.spectrum()
+        return jnp.concatenate([jnp.zeros(self.matrix.shape[0] - ν.shape[0], ν.dtype), ν])
+
     def spectrum(self) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors of C as `eigh_factored` returns them."""
         return eigh(self.matrix) if self.factor is None else eigh_factored(self.factor)

@@ -3,10 +3,10 @@ r"""A softmax network on handwritten digits, with mini-batches or all the data a
 import jax
 import numpy as np
 
-from secondorder import network
 from secondorder.core import Data, Problem, knob, option, register
 from secondorder.data import HELD_OUT, digits, split
 from secondorder.likelihoods import Softmax
+from secondorder.network import Network
 
 EXAMPLES = 1797
 
@@ -40,8 +40,12 @@ class DigitsClassifier(Problem):
             raise ValueError("widths must begin with 64 (pixels) and end with 10 (classes)")
 
     @property
+    def network(self) -> Network:
+        return Network(self.widths)
+
+    @property
     def dimension(self) -> int:
-        return network.dimension(self.widths)
+        return self.network.dimension
 
     @property
     def examples(self) -> int:
@@ -64,13 +68,13 @@ class DigitsClassifier(Problem):
         return split(x.astype(self.dtype), t, self.held_out, seed)
 
     def start(self, seed: int) -> np.ndarray:
-        return network.initial(self.widths, seed, self.dtype)
+        return self.network.initial(seed, self.dtype)
 
     def parameters(self, w):
-        return network.parameters(w, self.widths)
+        return self.network.parameters(w)
 
     def outputs(self, w: jax.Array, inputs: jax.Array) -> jax.Array:
-        return network.forward(w, inputs, self.widths)
+        return self.network.outputs(w, inputs)
 
     def l2_diagonal(self):
         return self.l2

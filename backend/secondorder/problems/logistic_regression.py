@@ -10,6 +10,7 @@ import numpy as np
 from secondorder.core import Data, Problem, knob, option, register
 from secondorder.data import HELD_OUT, breast_cancer, split
 from secondorder.likelihoods import Logistic
+from secondorder.network import Network
 
 MEASURED = ["radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points",
             "symmetry", "fractal dimension"]  # fmt: skip
@@ -43,8 +44,12 @@ class LogisticRegression(Problem):
     dtype: str = option("float64", "precision", enum=["float64", "float32"])
 
     @property
+    def network(self) -> Network:
+        return Network(((len(self.features) or len(FEATURES)), 1))
+
+    @property
     def dimension(self) -> int:
-        return (len(self.features) or len(FEATURES)) + 1
+        return self.network.dimension
 
     @property
     def examples(self) -> int:
@@ -78,7 +83,7 @@ class LogisticRegression(Problem):
         return [*self.features, "intercept"] if self.dimension <= 3 else list(self.parameters(np.zeros(self.dimension)))
 
     def outputs(self, w: jax.Array, inputs: jax.Array) -> jax.Array:
-        return (inputs @ w[:-1] + w[-1])[:, None]
+        return self.network.outputs(w, inputs)
 
     def l2_diagonal(self) -> jax.Array:
         return self.l2 * jnp.ones(self.dimension, self.dtype).at[-1].set(0.0)

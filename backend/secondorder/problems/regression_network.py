@@ -3,12 +3,10 @@ r"""A small network fitted to a noisy curve: all of its curvature can be looked 
 import jax
 import numpy as np
 
-from secondorder import network
 from secondorder.core import Data, Problem, knob, option, register
 from secondorder.data import HELD_OUT, split
 from secondorder.likelihoods import SquaredError
-
-WIDTHS = (1, 16, 16, 1)
+from secondorder.network import Network
 
 
 @register
@@ -27,6 +25,7 @@ class RegressionNetwork(Problem):
     defaults = {"damped-newton": {"damping": 1.0}}  # H has eigenvalues below -0.1 at the start
     likelihood = SquaredError()
     predicts = True
+    network = Network((1, 16, 16, 1))
 
     l2: float = knob(0.0, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     size: int = option(100, "number of examples", minimum=2, maximum=10_000)
@@ -35,7 +34,7 @@ class RegressionNetwork(Problem):
 
     @property
     def dimension(self) -> int:
-        return network.dimension(WIDTHS)
+        return self.network.dimension
 
     @property
     def examples(self) -> int:
@@ -52,13 +51,13 @@ class RegressionNetwork(Problem):
         return split(x.astype(self.dtype), t.astype(self.dtype), self.held_out, seed)
 
     def start(self, seed: int) -> np.ndarray:
-        return network.initial(WIDTHS, seed, self.dtype)
+        return self.network.initial(seed, self.dtype)
 
     def parameters(self, w):
-        return network.parameters(w, WIDTHS)
+        return self.network.parameters(w)
 
     def outputs(self, w: jax.Array, inputs: jax.Array) -> jax.Array:
-        return network.forward(w, inputs, WIDTHS)
+        return self.network.outputs(w, inputs)
 
     def l2_diagonal(self):
         return self.l2

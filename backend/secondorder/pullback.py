@@ -1,0 +1,61 @@
+r"""The pullback sampling trick (lecture): random vectors Dw with covariance G, by backpropagating random Dz ~ (0, Gz).
+
+============  ======================================================================  ==============
+symbol        meaning                                                                 shape
+============  ======================================================================  ==============
+``Dz``        pseudo-gradient of the outputs, one row an example                      ``(B, K)``
+``Ds_l``      pseudo-gradient of layer l's pre-activations, one row an example        ``(B, out)``
+``Dw``        pseudo-gradient of the weights: Jzwᵀ Dz                                 ``(D,)``
+============  ======================================================================  ==============
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from secondorder.core import Objective
+
+Array = jax.Array
+
+
+def sample_outputs(J: Objective, z: Array, key: Array) -> Array:
+    """Dz (B, K): the gradient of -log r(t | z) for one target t drawn from the model, for each example by itself."""
+    assert J.problem.likelihood is not None, f"{J.problem.name} has no predictive distribution"
+    return jax.vmap(J.problem.likelihood.sample)(jax.random.split(key, len(z)), z)
+
+
+def pseudo_gradient(J: Objective, w: Array, key: Array) -> Array:
+    """Dw (D,) with mean 0 and covariance G: one VJP over the whole batch, Σ_i Jᵢᵀ Dzᵢ / √B."""
+    z, pull_back = jax.vjp(lambda w: J.problem.outputs(w, J.batch.inputs), w)
+    return pull_back(sample_outputs(J, z, key) / np.sqrt(len(z)))[0]
+
+
+def pseudo_gradients(J: Objective, w: Array, key: Array) -> Array:
+    """Dw of each example by itself, shape (B, D): the mean of their outer products tends to G."""
+    z = J.problem.outputs(w, J.batch.inputs)
+    Dz = sample_outputs(J, z, key)
+
+    def of_one(x, dz):
+        return jax.vjp(lambda w: J.problem.outputs(w, x[None])[0], w)[1](dz)[0]
+
+    return jax.vmap(of_one)(J.batch.inputs, Dz)
+
+
+class Recorded(NamedTuple):
+    """What each layer of a network saw, and how a gradient in its outputs reaches each layer's pre-activations."""
+
+    z: Array
+    inputs: list[Array]  # a_(l-1) (B, in), without the 1
+    pull_back: jax.tree_util.Partial  # Dz (B, K) -> [Ds_l (B, out)]
+
+
+def record(J: Objective, w: Array) -> Recorded:
+    """The forward pass of a network, ready to be pulled back through."""
+    network = J.problem.network
+    assert network is not None, f"{J.problem.name} has no layers"
+    x = J.batch.inputs
+    offsets = [jnp.zeros((len(x), out), w.dtype) for out, _ in network.shapes]
+    z, pull_back, inputs = jax.vjp(lambda offsets: network.record(w, x, offsets), offsets, has_aux=True)
+    return Recorded(z, inputs, jax.tree_util.Partial(lambda Dz: pull_back(Dz)[0]))
