@@ -17,6 +17,7 @@ from secondorder.curvature.hessian import hessian
 # Problems as the derivative tests take them: small enough to be written out, with every term of the cost switched on.
 SMALL: dict[str, dict[str, Any]] = {
     "digits-classifier": {"widths": (64, 4, 10), "dtype": "float64", "l2": 0.03},
+    "digits-autoencoder": {"widths": (64, 2, 64), "dtype": "float64", "l2": 0.03},
     "regression-network": {"size": 20, "l2": 0.03},
     "logistic-regression": {"l2": 0.03},
     "quadratic": {"size": 5},

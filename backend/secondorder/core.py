@@ -234,8 +234,8 @@ class Problem(Named):
 class Objective:
     """J on one batch: what an optimizer sees in a step. ``J(w)`` is the cost, loss plus l2 term.
 
-    ``k`` numbers the step and ``key`` is what the step may draw random numbers from; both are the same in every lane, so
-    what is done at some k alone costs nothing at the others, in a sweep, too.
+    ``k`` numbers the step and ``key`` is what the step may draw random numbers from. Both are the same in every lane, so
+    that what is done at some k alone costs nothing at the others, in a sweep, too.
     """
 
     problem: Problem

@@ -5,8 +5,8 @@ Each works on one example's outputs z (K,), and gives
 - ``loss(z, t)``: L = -log r(t | z) up to a constant, summed over outputs;
 - ``root(z)``: a matrix R (K, K) with RᵀR = Gz, the Hessian of L in z (which does not depend on t for these);
 - ``multiply(z, u)``: Gz u, without forming Gz;
-- ``sample(key, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: its mean is 0 and its
-  covariance Gz (the lecture's pseudo-gradient);
+- ``sample(key, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: the lecture's
+  pseudo-gradient, with mean 0 and covariance Gz;
 - ``scores(z)``: a matrix (rows, K) whose rows are the gradients of -log r(t | z) in z for each target t that the model
   can produce, times the square root of t's probability: its Gram matrix is the Fisher matrix of the outputs. It is
   computed from the definition E[Dz Dzᵀ], not from Gz; that the two agree is the lecture's F = G.

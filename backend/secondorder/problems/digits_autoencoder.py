@@ -9,11 +9,8 @@ from secondorder.likelihoods import Logistic
 from secondorder.network import Network
 
 EXAMPLES = 1797
-# The code layer, the fourth of the deep one's and the second of the small one's, is linear.
-NETWORKS = {
-    "small": Network((64, 32, 16, 32, 64), linear=(2,)),
-    "deep": Network((64, 128, 64, 32, 8, 32, 64, 128, 64), linear=(4,)),
-}
+PIXELS = 64
+WIDTHS = {"small": (64, 32, 16, 32, 64), "deep": (64, 128, 64, 32, 8, 32, 64, 128, 64)}
 
 
 @register
@@ -37,14 +34,21 @@ class DigitsAutoencoder(Problem):
     predicts = True
 
     l2: float = knob(1e-5, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
-    size: str = option("small", "64-32-16-32-64, or 64-128-64-32-8-32-64-128-64", enum=list(NETWORKS))
+    size: str = option("small", "64-32-16-32-64, or 64-128-64-32-8-32-64-128-64", enum=list(WIDTHS))
+    widths: tuple | None = option(None, "layer widths in place of a size's; the narrowest, the code, is linear",
+                                  items={"type": "integer", "minimum": 1, "maximum": 512}, minItems=3, maxItems=13)  # fmt: skip
     batch: int = option(0, "examples a step (0: all)", minimum=0, maximum=EXAMPLES)
     held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float32", "precision", enum=["float32", "float64"])
 
+    def __post_init__(self):
+        if self.widths and (self.widths[0] != PIXELS or self.widths[-1] != PIXELS):
+            raise ValueError(f"widths must begin and end with {PIXELS} (pixels)")
+
     @property
     def network(self) -> Network:
-        return NETWORKS[self.size]
+        widths = self.widths or WIDTHS[self.size]
+        return Network(widths, linear=(widths.index(min(widths)),))
 
     @property
     def dimension(self) -> int:
@@ -60,7 +64,7 @@ class DigitsAutoencoder(Problem):
 
     @property
     def output_size(self) -> int:
-        return 64
+        return PIXELS
 
     @property
     def work(self) -> float:
