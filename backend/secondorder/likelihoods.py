@@ -6,7 +6,7 @@ Each works on one example's outputs z (K,), and gives
 - ``root(z)``: a matrix R (K, K) with RᵀR = Gz, the Hessian of L in z (which does not depend on t for these);
 - ``multiply(z, u)``: Gz u, without forming Gz;
 - ``sample(key, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: the lecture's
-  pseudo-gradient, with mean 0 and covariance Gz;
+  pseudo-gradient, with mean 0 and covariance Gz (of several examples at once where z has more axes in front);
 - ``scores(z)``: a matrix (rows, K) whose rows are the gradients of -log r(t | z) in z for each target t that the model
   can produce, times the square root of t's probability: its Gram matrix is the Fisher matrix of the outputs. It is
   computed from the definition E[Dz Dzᵀ], not from Gz; that the two agree is the lecture's F = G.
@@ -80,7 +80,7 @@ class Softmax:
 
     def sample(self, key: Array, z: Array) -> Array:
         t = jax.random.categorical(key, z)
-        return jax.nn.softmax(z) - jax.nn.one_hot(t, z.shape[0], dtype=z.dtype)
+        return jax.nn.softmax(z) - jax.nn.one_hot(t, z.shape[-1], dtype=z.dtype)
 
     def scores(self, z: Array) -> Array:
         p = jax.nn.softmax(z)
