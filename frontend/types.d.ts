@@ -36,8 +36,19 @@ export interface ProblemEntry extends Entry {
   steps: number;
   rate: number;
   weights: string[];
+  /** Which weights fall in which block of a layerwise curvature; null where there are no layers. */
+  blocks: Block[] | null;
   /** Knobs whose default on this problem is not the optimizer's own, by optimizer. A rate without default is `rate`. */
   defaults: Record<string, Record<string, number>>;
+}
+
+/** A layer's weights W̄ (out × in + 1), `count` of them from the flat vector's number `first` on, row by row. */
+export interface Block {
+  name: string;
+  weights: string[];
+  shape: [number, number];
+  first: number;
+  count: number;
 }
 
 export interface OptimizerEntry extends Entry {

@@ -196,6 +196,25 @@ def test_problems_tell_dimension_start_window_and_weights(name):
 
 
 @pytest.mark.parametrize("name", ALL["problems"])
+def test_blocks_are_the_layers_and_tell_where_each_weight_falls(name):
+    told, problem = TOLD["problems"][name]["blocks"], ALL["problems"][name]()
+    assert told == problem.blocks
+    if problem.network is None:
+        assert told is None
+        return
+    named = [weight for block in told for weight in block["weights"]]
+    places = problem.parameters(np.arange(problem.dimension))
+    assert named == list(places)
+    w = np.random.default_rng(0).standard_normal(problem.dimension)
+    for block, W in zip(told, problem.network.split(w), strict=True):
+        within = slice(block["first"], block["first"] + block["count"])
+        np.testing.assert_array_equal(w[within].reshape(block["shape"]), W)
+        inside = np.concatenate([np.ravel(places[weight]) for weight in block["weights"]])
+        np.testing.assert_array_equal(np.sort(inside), np.arange(problem.dimension)[within])
+    assert sum(block["count"] for block in told) == problem.dimension
+
+
+@pytest.mark.parametrize("name", ALL["problems"])
 def test_defaults_that_a_problem_replaces_exist_and_are_within_bounds(name):
     for optimizer, knobs in TOLD["problems"][name]["defaults"].items():
         schemas = core.knobs(ALL["optimizers"][optimizer])

@@ -72,6 +72,7 @@ def _tell_problem(cls: type[core.Problem]) -> dict[str, Any]:
         "steps": problem.steps,
         "rate": problem.rate,
         "weights": problem.weights,
+        "blocks": problem.blocks,
         "defaults": problem.defaults,
     }
 

@@ -205,6 +205,24 @@ class Problem(Named):
         """A name for each weight up to three, else for each array of weights."""
         return list(self.parameters(np.zeros(self.dimension)))
 
+    @property
+    def blocks(self) -> list[dict[str, Any]] | None:
+        """Which weights fall in which block of a layerwise curvature: W̄_l of each layer; None without layers."""
+        if self.network is None:
+            return None
+        numbers = self.parameters(np.arange(self.dimension))
+        firsts = {name: int(np.min(places)) for name, places in numbers.items()}
+        return [
+            {
+                "name": f"layer {layer}",
+                "weights": [name for name, first in firsts.items() if part.start <= first < part.stop],
+                "shape": list(shape),
+                "first": part.start,
+                "count": part.stop - part.start,
+            }
+            for layer, (part, shape) in enumerate(zip(self.network.slices, self.network.shapes, strict=True), start=1)
+        ]
+
     def data(self, seed: int) -> Data:
         """The data as numpy arrays; a pure function of the options and the seed."""
         return Data(TOY)
