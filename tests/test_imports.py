@@ -36,10 +36,11 @@ LAYERS = {
     "pullback": Layer({"core"}, MATHEMATICS),
     "curvature": Layer({"core", "solve", "pullback"}, MATHEMATICS),
     "damping": Layer({"core", "solve"}, MATHEMATICS),
+    "factored": Layer({"core", "damping"}, MATHEMATICS),
     "data": Layer({"core"}, {"numpy", "sklearn"}),
     "network": Layer(set(), MATHEMATICS),
     "problems": Layer({"core", "solve", "likelihoods", "data", "network"}, MATHEMATICS),
-    "optimizers": Layer({"core", "solve", "pullback", "curvature", "damping"}, MATHEMATICS | {"optax"}),
+    "optimizers": Layer({"core", "solve", "pullback", "curvature", "damping", "factored"}, MATHEMATICS | {"optax"}),
     "probes": Layer({"core", "solve", "pullback", "curvature", "damping"}, MATHEMATICS),
     # The catalog finds the files of these folders by itself; whoever stands above it knows them through it alone.
     "catalog": Layer({"core", "problems", "optimizers", "probes"}, {"math_core"}),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import lu_factor, lu_solve, solve_triangular
+from jax.scipy.linalg import cho_solve, lu_factor, lu_solve, solve_triangular
 
 Array = jax.Array
 
@@ -65,6 +65,16 @@ def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
     singular = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
     y = solve_triangular(L, scale * v, lower=True)
     return scale * solve_triangular(L, y, lower=True, trans=1), singular
+
+
+def inverse_positive(C: Array) -> tuple[Array, Array]:
+    """C⁻¹ for a symmetric positive definite C (n, n), and whether C is not so to working precision: see `solve_positive`."""
+    n = C.shape[0]
+    diagonal = jnp.diagonal(C)
+    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    L = jnp.linalg.cholesky(scale[:, None] * C * scale)
+    singular = ~(jnp.min(jnp.diagonal(L)) ** 2 > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
+    return scale[:, None] * cho_solve((L, True), jnp.eye(n, dtype=C.dtype)) * scale, singular
 
 
 def eigh(C: Array) -> tuple[Array, Array]:

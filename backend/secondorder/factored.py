@@ -1,0 +1,243 @@
+r"""The step around a factored curvature (Martens & Grosse 2015, "M&G", §6, §7 and algorithm 2).
+
+K-FAC and its kin differ in the matrix that turns the gradient into a proposal Δ = -Ĝ⁻¹∇J. What makes a step of it is the
+same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model M on the batch
+
+    M(δ) = J + ∇Jᵀδ + ½ δᵀ(F + (λ + l2)I)δ,    δ = αΔ + μδ₀ at its minimum over α and μ,
+
+λ by the Levenberg-Marquardt rule, γ by trying, the average of the iterates, and batches that grow.
+"""
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from secondorder.core import Objective, Optimizer, Problem, Step, knob, option, register
+from secondorder.damping import LOWEST, reduction_ratio
+
+Array = jax.Array
+
+
+class State(NamedTuple):
+    """What is carried from step to step."""
+
+    statistics: Any  # moving averages that the curvature is made of
+    prepared: Any  # inverses or eigenbases, refreshed every few steps
+    λ: Array
+    γ: Array
+    δ: Array  # the last step, δ₀ of the next
+    ρ: Array  # as last measured
+    average: Array | None  # moving average of the iterates
+
+
+class Proposal(NamedTuple):
+    """A step that is about to be taken."""
+
+    δ: Array
+    α: Array
+    μ: Array
+    model: Array  # M(δ) - M(0)
+    fault: Array  # 0, or the number of the refusal
+
+
+@register
+class Factored(Optimizer):
+    """Base of the optimizers with a factored curvature; a subclass gives ``estimate``, ``prepare`` and ``propose``."""
+
+    damping: float = knob(1.0, "λ", 0.0, 1e6, "damping λ", scale="log")
+    gamma: float = knob(0.0, "γ", 0.0, 1e3, "factored damping γ at the start (0: √(λ + l2))", scale="log")
+    decay: float = knob(0.95, "ε", 0.0, 0.9999, "decay of the statistics' moving average")
+    rate: float = knob(1.0, "α", 1e-6, 100.0, "step size where it is not rescaled", scale="log")
+    adapt: str = option("levenberg-marquardt", "how λ adapts", enum=["fixed", "levenberg-marquardt"])
+    adapt_gamma: bool = option(True, "adapt γ by trying larger and smaller values")
+    rescale: bool = option(True, "step size by the exact quadratic model")
+    momentum: bool = option(True, "momentum by the exact quadratic model (with rescaling)")
+    ratio_damped: bool = option(True, "whether ρ counts the damping as part of the model")
+    statistics: str = option("sampled", "targets of the pseudo-gradients", enum=["sampled", "exact"])
+    refresh: int = option(5, "T₃, steps between two inversions", minimum=1, maximum=1000)
+    adapt_every: int = option(5, "T₁, steps between two changes of λ", minimum=1, maximum=1000)
+    gamma_every: int = option(20, "T₂, steps between two changes of γ", minimum=1, maximum=1000)
+    average: float = option(0.0, "ξ, decay of the iterates' average (0: none)", minimum=0.0, maximum=0.9999)
+    first_batch: int = option(
+        0, "m₁, examples of the first step's batch, which grows (0: off)", minimum=0, maximum=10**6
+    )
+    full_at: int = option(500, "the step at which the growing batch is all the data", minimum=2, maximum=100_000)
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {"damping": 150.0, "refresh": 20, "average": 0.99, "first_batch": 1000, "full_at": 500}
+    }
+    factored_damping: ClassVar[bool] = True  # whether `prepare` uses γ
+
+    @classmethod
+    def fit(cls, problem: Problem) -> str | None:
+        if problem.network is None or problem.likelihood is None:
+            return "needs a network made of layers, whose inputs and pre-activations can be looked at"
+        return None
+
+    def price(self, n: int) -> tuple[float, float]:
+        return self._passes(1.0), 60.0 * n**1.5
+
+    def room(self, problem: Problem) -> float:
+        layers = problem.network
+        assert layers is not None
+        batch = problem.batch_size or problem.examples
+        factors = sum(out**2 + fan_in**2 for out, fan_in in layers.shapes)
+        return (
+            30.0 * problem.dimension + 8.0 * factors + 8.0 * batch * sum(out + fan_in for out, fan_in in layers.shapes)
+        )
+
+    def batch_at(self, k: int, problem: Problem) -> int | None:
+        """m_k = min(m₁ e^((k-1)/b), N), rounded up to one of a few sizes, each half as large again as the one before.
+
+        Each size is a compiled program of its own; b follows from ``full_at``.
+        """
+        N = problem.examples
+        if not 0 < self.first_batch < N:
+            return None
+        rungs = math.ceil(math.log(N / self.first_batch) / math.log(1.5))
+        rung = math.ceil(rungs * min(1.0, k / (self.full_at - 1)) - 1e-9)
+        return min(N, round(self.first_batch * (N / self.first_batch) ** (rung / rungs)))
+
+    def damping_now(self, state: State) -> Array:
+        return state.λ
+
+    # --- What a subclass says -------------------------------------------------------------------------------------
+
+    def estimate(self, J: Objective, w: Array) -> Any:
+        """This batch's statistics: a tree of arrays that averages make sense of."""
+        raise NotImplementedError
+
+    def prepare(self, J: Objective, statistics: Any, γ: Array) -> Any:
+        """What is computed from the statistics every T₃ steps only."""
+        raise NotImplementedError
+
+    def propose(self, J: Objective, prepared: Any, g: Array, λ: Array) -> tuple[Array, Array]:
+        """Δ = -Ĝ⁻¹g with the damping it is to have, and the number of the refusal where it cannot be had, else 0."""
+        raise NotImplementedError
+
+    # --- The step -------------------------------------------------------------------------------------------------
+
+    def init(self, J: Objective, w: Array) -> State:
+        statistics = self.estimate(J, w)
+        λ = jnp.asarray(self.damping, w.dtype)
+        l2 = jnp.max(jnp.asarray(J.problem.l2_diagonal(), w.dtype))
+        γ = jnp.where(self.gamma > 0, self.gamma, jnp.sqrt(λ + l2)).astype(w.dtype)
+        prepared = jax.tree.map(jnp.zeros_like, self.prepare(J, statistics, γ))
+        average = w if self.average else None
+        zeros = jax.tree.map(jnp.zeros_like, statistics)
+        return State(zeros, prepared, λ, γ, jnp.zeros_like(w), jnp.ones((), w.dtype), average)
+
+    def step(self, J: Objective, w: Array, state: State) -> Step:
+        n, λ, γ = J.k + 1, state.λ, state.γ
+        J_w, g = J.value_and_gradient(w)
+        ε = jnp.minimum(1 - 1 / n, self.decay).astype(w.dtype)
+        statistics = jax.tree.map(lambda old, new: ε * old + (1 - ε) * new, state.statistics, self.estimate(J, w))
+        model = self._model(J, w, g, λ, state.δ)
+
+        def tried(γ: Array) -> tuple[Any, Proposal]:
+            prepared = self.prepare(J, statistics, γ)
+            return prepared, model(*self.propose(J, prepared, g, λ))
+
+        def refreshed() -> tuple[Any, Array, Proposal]:
+            prepared, proposal = tried(γ)
+            return prepared, γ, proposal
+
+        def kept() -> tuple[Any, Array, Proposal]:
+            return state.prepared, γ, model(*self.propose(J, state.prepared, g, λ))
+
+        def best() -> tuple[Any, Array, Proposal]:
+            ω = (19 / 20) ** (self.gamma_every / 2)
+            γs = jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], w.dtype), math.sqrt(LOWEST))
+            prepared, proposals = jax.lax.map(tried, γs)
+            promised = jnp.where(proposals.fault == 0, proposals.model, jnp.inf)
+            i = jnp.argmin(jnp.where(jnp.isnan(promised), jnp.inf, promised))
+            return jax.tree.map(lambda a: a[i], (prepared, γs, proposals))
+
+        due = (J.k % self.refresh == 0) | (n <= 3)
+        prepared, γ, taken = (
+            jax.lax.cond(due, refreshed, kept)
+            if not (self.adapt_gamma and self.factored_damping)
+            else (jax.lax.cond(n % self.gamma_every == 0, best, lambda: jax.lax.cond(due, refreshed, kept)))
+        )
+        δ = taken.δ
+        λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state)
+        columns = {"damping": state.λ, "gamma": γ, "alpha": taken.α, "mu": taken.μ}
+        if self.adapt != "fixed":
+            columns["rho"] = ρ
+        average = None
+        if state.average is not None:
+            ξ = jnp.minimum(1 - 1 / n, self.average).astype(w.dtype)
+            average = ξ * state.average + (1 - ξ) * (w + δ)
+            columns["averaged_loss"] = J(average)
+        return Step(δ, State(statistics, prepared, λ, γ, δ, ρ, average), self._passes(n), columns, taken.fault)
+
+    def _model(self, J: Objective, w: Array, g: Array, λ: Array, δ0: Array):
+        """The quadratic model's minimizer in the plane of Δ and δ₀, as a function of Δ."""
+        if not self.rescale:
+            return lambda Δ, fault: Proposal(
+                self.rate * Δ, self.rate, jnp.zeros_like(λ), self._promised(J, w, g, λ, self.rate * Δ), fault
+            )
+        products = self._products(J, w, λ)
+        use_momentum = self.momentum
+        u0 = products(δ0) if use_momentum else None
+
+        def minimize(Δ: Array, fault: Array) -> Proposal:
+            u = products(Δ)
+            a, p = inner(u, u), -(g @ Δ)
+            if u0 is None:
+                α, μ = p / a, jnp.zeros_like(a)
+            else:
+                b, c, q = inner(u, u0), inner(u0, u0), -(g @ δ0)
+                det = a * c - b * b
+                independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
+                det = jnp.where(independent, det, 1.0)
+                α = jnp.where(independent, (c * p - b * q) / det, p / a)
+                μ = jnp.where(independent, (a * q - b * p) / det, 0.0)
+            δ = α * Δ + μ * δ0
+            return Proposal(δ, α, μ, g @ δ / 2, fault)
+
+        return minimize
+
+    def _products(self, J: Objective, w: Array, λ: Array):
+        """v ↦ (J_zw v, Gz J_zw v / B, v, (λ + L)v): with `inner`, what vᵀ(F + L + λI)v is made of; F is never formed."""
+        likelihood = J.problem.likelihood
+        assert likelihood is not None
+        z, push = jax.linearize(lambda w: J.problem.outputs(w, J.batch.inputs), w)
+        damped = λ + J.problem.l2_diagonal()
+
+        def products(v: Array) -> tuple[Array, Array, Array, Array]:
+            u = push(v)
+            return u, jax.vmap(likelihood.multiply)(z, u) / len(z), v, damped * v
+
+        return products
+
+    def _promised(self, J: Objective, w: Array, g: Array, λ: Array, δ: Array) -> Array:
+        u = self._products(J, w, λ)(δ)
+        return g @ δ + inner(u, u) / 2
+
+    def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State):
+        """λ and ρ after this step: measured every T₁ steps (and at the first, to be shown)."""
+        if self.adapt == "fixed":
+            return state.λ, state.ρ
+        λ = state.λ
+        if not self.ratio_damped:
+            model = model - λ * (δ @ δ) / 2
+        is_turn = n % self.adapt_every == 0
+        ρ = jax.lax.cond(
+            is_turn | (n == 1), lambda: reduction_ratio(J(w + δ), J_w, model).astype(w.dtype), lambda: state.ρ
+        )
+        ω = (19 / 20) ** self.adapt_every
+        changed = jnp.maximum(λ * jnp.where(ρ > 3 / 4, ω, jnp.where(ρ < 1 / 4, 1 / ω, 1.0)), LOWEST)
+        return jnp.where(is_turn, changed, λ).astype(w.dtype), ρ
+
+    def _passes(self, n: Any) -> Any:
+        """Gradient and pseudo-gradient, one product for each direction of the model, and a loss every T₁ steps."""
+        passes = 2.0 + (1.0 + self.momentum) * self.rescale + (self.average > 0) / 3
+        return passes + (self.adapt != "fixed") / 3 * (n % self.adapt_every == 0)
+
+
+def inner(u: tuple[Array, Array, Array, Array], v: tuple[Array, Array, Array, Array]) -> Array:
+    """uᵀ(F + L + λI)v of two directions as `_products` gives them."""
+    return jnp.vdot(u[0], v[1]) + jnp.vdot(u[2], v[3])
