@@ -46,8 +46,26 @@ function linear({ minimum = 0, maximum = 1 }) {
   };
 }
 
+/** The whole numbers among a scale's values, each once. @param {Scale} scale @returns {Scale} */
+function whole({ ticks, page, value }) {
+  const values = [...new Set(Array.from({ length: ticks + 1 }, (_, tick) => Math.round(value(tick))))];
+  const last = values.length - 1;
+  return {
+    ticks: last,
+    page: Math.max(1, Math.round((page * last) / ticks)),
+    value: (tick) => values[Math.min(Math.max(tick, 0), last)],
+    tick: (at) => values.reduce((best, v, k) => (Math.abs(v - at) < Math.abs(values[best] - at) ? k : best), 0),
+  };
+}
+
 /** @param {Schema} schema */
-export const scaleOf = (schema) => (schema.scale === "log" ? logarithmic(schema) : linear(schema));
+export function scaleOf(schema) {
+  const scale = schema.scale === "log" ? logarithmic(schema) : linear(schema);
+  return schema.multipleOf ? whole(scale) : scale;
+}
+
+/** @param {Schema} schema @param {number} value */
+const allowed = (schema, value) => (schema.multipleOf ? Math.round(value) : value);
 
 /** Values about one, a factor of ten apart (or evenly apart on a linear scale), within the bounds.
  * @param {Schema} schema @param {number} value */
@@ -58,7 +76,7 @@ export function spread(schema, value) {
     schema.scale === "log"
       ? [0.1, 1, 10].map((f) => rounded(centre * f, 6))
       : [-1, 0, 1].map((k) => rounded(centre + (k * (maximum - minimum)) / 10, 6));
-  return [...new Set(values.map((v) => Math.min(Math.max(v, minimum), maximum)))];
+  return [...new Set(values.map((v) => Math.min(Math.max(allowed(schema, v), minimum), maximum)))];
 }
 
 /** The next value to compare with: ten times the last (or as far again), else one below the first.
@@ -68,8 +86,8 @@ export function another(schema, values) {
   const apart = schema.scale === "log" ? null : (maximum - minimum) / 10;
   const high = Math.max(...values),
     low = Math.min(...values);
-  const up = rounded(apart === null ? (high > 0 ? high * 10 : 1e-2) : high + apart, 6);
-  const down = rounded(apart === null ? low / 10 : low - apart, 6);
+  const up = allowed(schema, rounded(apart === null ? (high > 0 ? high * 10 : 1e-2) : high + apart, 6));
+  const down = allowed(schema, rounded(apart === null ? low / 10 : low - apart, 6));
   if (up <= maximum) return up;
-  return down >= minimum && down !== low ? down : rounded((high + low) / 2, 6);
+  return down >= minimum && down !== low ? down : allowed(schema, rounded((high + low) / 2, 6));
 }

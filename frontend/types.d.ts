@@ -7,6 +7,8 @@ export interface Schema {
   default?: any;
   minimum?: number;
   maximum?: number;
+  /** 1 where only whole numbers make sense. */
+  multipleOf?: number;
   enum?: any[];
   items?: Schema;
   minItems?: number;

@@ -131,8 +131,9 @@ def test_knobs_are_sliders(kind, name):
     schemas, cls = TOLD[kind][name]["knobs"]["properties"], ALL[kind][name]
     assert schemas == core.knobs(cls)
     for schema in schemas.values():
-        assert set(schema) == {"type", "default", "minimum", "maximum", "symbol", "scale", "title"}
+        assert set(schema) - {"multipleOf"} == {"type", "default", "minimum", "maximum", "symbol", "scale", "title"}
         assert schema["type"] == "number"
+        assert schema.get("multipleOf", 1) == 1
         assert schema["symbol"]
         assert schema["title"]
         assert schema["scale"] in ("linear", "log")

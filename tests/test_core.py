@@ -87,6 +87,10 @@ def test_schemas_of_knobs_and_options():
         "l2": {"type": "number", "default": 0.5, "minimum": 0.0, "maximum": 10.0, "symbol": "ℓ₂", "scale": "log",
                "title": "l2 penalty"},
     }  # fmt: skip
+    assert knob(3.0, "K", 1, 9, "iterations", whole=True).metadata["knob"] == {
+        "type": "number", "default": 3.0, "minimum": 1, "maximum": 9, "symbol": "K", "scale": "linear",
+        "title": "iterations", "multipleOf": 1,
+    }  # fmt: skip
     assert core.options(Bent) == {
         "twice": {"type": "boolean", "default": False, "title": "whether the outputs are doubled"},
     }

@@ -35,10 +35,14 @@ Array = jax.Array
 Class = TypeVar("Class", bound=type)
 
 
-def knob(default: float | None, symbol: str, low: float, high: float, title: str, scale: str = "linear") -> Any:
-    """A hyperparameter between ``low`` and ``high``; ``scale`` ("linear" or "log") is how a slider should move it."""
+def knob(default: float | None, symbol: str, low: float, high: float, title: str, scale: str = "linear",
+         whole: bool = False) -> Any:  # fmt: skip
+    """A hyperparameter between ``low`` and ``high``; ``scale`` ("linear" or "log") is how a slider should move it.
+
+    One that counts something is ``whole``: traced as a float like the others, but always a whole number.
+    """
     schema: dict[str, Any] = {"type": "number", "default": default, "minimum": low, "maximum": high}
-    schema |= {"symbol": symbol, "scale": scale, "title": title}
+    schema |= {"symbol": symbol, "scale": scale, "title": title} | ({"multipleOf": 1} if whole else {})
     return dataclasses.field(default=default, metadata={"knob": schema})
 
 

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from secondorder import catalog, core
 
 VERSION = version("secondorder")
-LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length")  # what pydantic tells of a bound
+LIMITS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")  # what pydantic tells of a bound
 MAX_STEPS = 100_000
 MAX_LANES = 256
 MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
@@ -71,7 +71,8 @@ def _one_or_many(value: Any) -> str:
 
 
 def _knob_type(schema: dict, sweeps: bool) -> tuple[Any, Any]:
-    number: Any = Annotated[float, Field(ge=schema["minimum"], le=schema["maximum"])]
+    bounds = Field(ge=schema["minimum"], le=schema["maximum"], multiple_of=schema.get("multipleOf"))
+    number: Any = Annotated[float, bounds]
     if not sweeps:
         return (number | None if schema["default"] is None else number), None
     one: Any = Annotated[number, Tag("one")]
@@ -206,12 +207,24 @@ def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Pr
         raise SpecError(str(error), base) from None
 
 
+def _refuse_missing_matrix(canonical: dict, problem: core.Problem, base: str) -> None:
+    matrix = canonical.get("matrix")
+    if matrix == "gauss-newton" and problem.likelihood is None:
+        need = "outputs with a convex loss"
+    elif matrix in ("fisher", "empirical-fisher") and not problem.predicts:
+        need = "a model that predicts targets"
+    else:
+        return
+    raise SpecError(f"{problem.name} has no {matrix} matrix: it needs {need}", f"{base}.matrix", ["hessian"])
+
+
 def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
     cls = _named(part, catalog.all_optimizers(), base, "optimizer")
     lacking = cls.fit(problem)
     if lacking:
         raise SpecError(f"{cls.name} does not fit {problem.name}: {lacking}", base, None)
     canonical = _validate(_model(cls, sweeps=True), part, base).model_dump()
+    _refuse_missing_matrix(canonical, problem, base)
     for name in core.knobs(cls):
         if canonical[name] is None:
             canonical[name] = catalog.default(cls, name, problem)
@@ -227,10 +240,7 @@ def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[s
     repeats = in_run and not cls.of_the_whole_run
     every = (("every", (Annotated[int, Field(ge=1, le=MAX_STEPS)], 1)),) if repeats else ()
     canonical = _validate(_model(cls, extra=every), part, base).model_dump()
-    matrix = canonical.get("matrix", "hessian")
-    if matrix != "hessian" and (problem.likelihood is None or (matrix == "fisher" and not problem.predicts)):
-        need = "outputs with a convex loss" if matrix == "gauss-newton" else "a model that predicts targets"
-        raise SpecError(f"{problem.name} has no {matrix} matrix: it needs {need}", f"{base}.matrix", ["hessian"])
+    _refuse_missing_matrix(canonical, problem, base)
     if in_run and cls.in_a_plane and not cls.of_the_whole_run and problem.dimension > 2:
         raise SpecError(f"{cls.name} of more than two weights is drawn in the finished run's slice: ask it then", base)
     try:
@@ -328,8 +338,9 @@ class RunSpec:
     def step_price(self, group: Group) -> float:
         """Seconds on the reference machine of one step of all lanes of a group, its telemetry and probes included."""
         problem, n = self.problem, self.problem.dimension
-        optimizer = build(group.cls, group.lanes[0] | group.options)
-        passes, flops = optimizer.price(n)
+        # All lanes of a group take their turns together: the longest of them says how long one is.
+        prices = [build(group.cls, knobs | group.options).price(n) for knobs in group.lanes]
+        passes, flops = np.max(prices, axis=0).tolist()
         share = (problem.batch_size or problem.examples) / problem.examples
         telemetry = 1.0 if problem.batch_size else 0.3
         probing = sum(self._probe_price(part) / part["every"] for part in self.probes if "every" in part)
