@@ -9,7 +9,8 @@ symbol        meaning                                                           
 ============  ======================================================================  ==============
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,3 +60,22 @@ def record(J: Objective, w: Array) -> Recorded:
     offsets = [jnp.zeros((len(x), out), w.dtype) for out, _ in network.shapes]
     z, pull_back, inputs = jax.vjp(lambda offsets: network.record(w, x, offsets), offsets, has_aux=True)
     return Recorded(z, inputs, jax.tree_util.Partial(lambda Dz: pull_back(Dz)[0]))
+
+
+def moments(J: Objective, seen: Recorded, quadratic: Callable[[list[Array]], Any], exact: bool) -> Any:
+    """What ``quadratic`` makes of the layers' Ds: a tree of second moments of theirs, in expectation over the targets.
+
+    From one target an example, drawn with the step's key; or ``exact``, with Dz the k-th row of each example's
+    Gz^(1/2), one k at a time: their outer products add up to Gz.
+    """
+    if not exact:
+        assert J.key is not None, "sampling needs the step's key"
+        return quadratic(seen.pull_back(sample_outputs(J, seen.z, J.key)))
+    assert J.problem.likelihood is not None, f"{J.problem.name} has no outputs with a convex loss"
+    rows = jax.vmap(J.problem.likelihood.root)(seen.z).swapaxes(0, 1)
+
+    def of_row(Dz):
+        return quadratic(seen.pull_back(Dz))
+
+    none = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(of_row, rows[0]))
+    return jax.lax.scan(lambda total, Dz: (jax.tree.map(jnp.add, total, of_row(Dz)), None), none, rows)[0]

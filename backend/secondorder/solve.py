@@ -77,6 +77,12 @@ def inverse_positive(C: Array) -> tuple[Array, Array]:
     return scale[:, None] * cho_solve((L, True), jnp.eye(n, dtype=C.dtype)) * scale, singular
 
 
+def pi(A: Array, S: Array) -> Array:
+    """π = √((tr A / dim A) / (tr S / dim S)), how damping is shared between the factors; 1 where a trace vanishes."""
+    ratio = (jnp.trace(A) / A.shape[0]) / (jnp.trace(S) / S.shape[0])
+    return jnp.where((ratio > 0) & (ratio < jnp.inf), jnp.sqrt(ratio), 1.0)
+
+
 def eigh(C: Array) -> tuple[Array, Array]:
     """Ascending eigenvalues ν (n,) and orthonormal eigenvectors, the columns of Q (n, n): C = Q diag(ν) Qᵀ."""
     n = C.shape[0]

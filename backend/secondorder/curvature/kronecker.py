@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from secondorder.core import Layers, Objective
-from secondorder.pullback import record, sample_outputs
-from secondorder.solve import inverse_positive
+from secondorder.pullback import moments, record
+from secondorder.solve import inverse_positive, pi
 
 Array = jax.Array
 
@@ -46,21 +46,8 @@ def estimate(J: Objective, w: Array, exact: bool = False) -> Factors:
     expectation over the outputs instead, one backward pass for each of them.
     """
     seen = record(J, w)
-    likelihood = J.problem.likelihood
-    assert likelihood is not None
-    A = [second_moments(a) for a in seen.inputs]
-
-    def moments(Dz: Array) -> list[Array]:
-        return [Ds.T @ Ds / len(Ds) for Ds in seen.pull_back(Dz)]
-
-    if not exact:
-        assert J.key is not None, "sampling needs the step's key"
-        return Factors(A, moments(sample_outputs(J, seen.z, J.key)))
-    # Dz = the k-th row of each example's Gz^(1/2), one k at a time: their outer products add up to Gz.
-    rows = jax.vmap(likelihood.root)(seen.z).swapaxes(0, 1)
-    none = jax.tree.map(jnp.zeros_like, jax.eval_shape(moments, rows[0]))
-    S, _ = jax.lax.scan(lambda S, Dz: (jax.tree.map(jnp.add, S, moments(Dz)), None), none, rows)
-    return Factors(A, S)
+    S = moments(J, seen, lambda Ds: [d.T @ d / len(d) for d in Ds], exact)
+    return Factors([second_moments(a) for a in seen.inputs], S)
 
 
 class Inverses(NamedTuple):
@@ -82,12 +69,6 @@ def fault_of(parts: Sequence[Array], singular: Array) -> Array:
     """Which of `FAULTS` (from 1) some factors have, 0 for none."""
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(part)) for part in parts]))
     return jnp.where(finite, jnp.where(singular, 2, 0), 1)
-
-
-def pi(A: Array, S: Array) -> Array:
-    """π = √((tr A / dim A) / (tr S / dim S)), how damping is shared between the factors; 1 where a trace vanishes."""
-    ratio = (jnp.trace(A) / A.shape[0]) / (jnp.trace(S) / S.shape[0])
-    return jnp.where((ratio > 0) & (ratio < jnp.inf), jnp.sqrt(ratio), 1.0)
 
 
 def invert(factors: Factors, γ: Array | float) -> Inverses:
