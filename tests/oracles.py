@@ -18,7 +18,9 @@ from secondorder.curvature.hessian import hessian
 SMALL: dict[str, dict[str, Any]] = {
     "digits-classifier": {"widths": (64, 4, 10), "dtype": "float64", "l2": 0.03},
     "digits-autoencoder": {"widths": (64, 2, 64), "dtype": "float64", "l2": 0.03},
+    "curves-autoencoder": {"side": 4, "widths": (16, 3, 16), "images": 20, "dtype": "float64", "l2": 0.03},
     "regression-network": {"size": 20, "l2": 0.03},
+    "linear-regression": {"l2": 0.03},
     "logistic-regression": {"l2": 0.03},
     "quadratic": {"size": 5},
     "logistic-cost": {"size": 3},

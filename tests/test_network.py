@@ -61,6 +61,21 @@ def test_initial_weights_follow_from_the_seed_alone():
     assert np.all((first != other) | (first == 0))
 
 
+def test_sparse_initial_weights_are_normal_from_fifteen_inputs_of_each_unit():
+    wide = Network((100, 200, 9, 50))
+    named = wide.parameters(wide.initial(3, "float64", "sparse"))
+    for layer, (fan_in, out) in enumerate([(100, 200), (200, 9), (9, 50)], start=1):
+        W, connections = named[f"W{layer}"], min(15, fan_in)
+        np.testing.assert_array_equal(np.count_nonzero(W, axis=1), connections)
+        n = connections * out
+        assert abs(W.sum() / n) < 4 / np.sqrt(n)
+        assert abs(np.sum(W**2) / n - 1) < 4 * np.sqrt(2 / n)
+        assert np.all(named[f"b{layer}"] == 0)
+    # Which inputs a unit has is drawn anew for each unit: every input serves some unit, none serves them all.
+    served = np.count_nonzero(named["W1"], axis=0)
+    assert 0 < served.min() < served.max() < 200
+
+
 def test_joining_is_what_splitting_undoes():
     np.testing.assert_array_equal(NETWORK.join(NETWORK.split(W)), W)
     np.testing.assert_array_equal(np.concatenate([W[part] for part in NETWORK.slices]), W)

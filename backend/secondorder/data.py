@@ -36,3 +36,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
     found: Any = load_digits()
     return found.data / 16, found.target
+
+
+@lru_cache
+def diabetes() -> tuple[np.ndarray, np.ndarray]:
+    """442 patients x 10 measurements in their own units, and how far the disease was a year later (scikit-learn)."""
+    from sklearn.datasets import load_diabetes
+
+    found: Any = load_diabetes(scaled=False)
+    return found.data, found.target

@@ -20,6 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+CONNECTIONS = 15  # inputs of a unit that "sparse" initial weights leave it (Martens 2010, section 5)
+INITIAL: dict[str, Any] = {"title": "initial weights: N(0, 1/fan-in), or N(0, 1) from 15 inputs a unit",
+                           "enum": ["normal", "sparse"]}  # fmt: skip
+
 
 class Network(NamedTuple):
     """The layers of a network; ``linear`` names hidden layers (from 1) that have no tanh, such as a code layer."""
@@ -69,12 +73,18 @@ class Network(NamedTuple):
         """Outputs z (B, K) for inputs x (B, in)."""
         return self.record(w, x)[0]
 
-    def initial(self, seed: int, dtype: str) -> np.ndarray:
-        """Weights N(0, 1/fan-in), biases 0, from the seed."""
+    def initial(self, seed: int, dtype: str, kind: str = "normal") -> np.ndarray:
+        """Biases 0 and weights from the seed: N(0, 1/fan-in), or "sparse": N(0, 1) from 15 inputs of each unit."""
         rng = np.random.default_rng([seed, 1])
         blocks = []
         for rows, columns in self.shapes:
-            W = rng.standard_normal((rows, columns - 1)) / np.sqrt(columns - 1)
+            fan_in = columns - 1
+            W = rng.standard_normal((rows, fan_in))
+            if kind == "sparse":
+                rank = rng.random((rows, fan_in)).argsort(axis=1).argsort(axis=1)
+                W = np.where(rank < CONNECTIONS, W, 0.0)
+            else:
+                W = W / np.sqrt(fan_in)
             blocks.append(np.concatenate([W, np.zeros((rows, 1))], axis=1).ravel())
         return np.concatenate(blocks).astype(dtype)
 

@@ -6,7 +6,7 @@ import numpy as np
 from secondorder.core import Data, Problem, knob, option, register
 from secondorder.data import HELD_OUT, digits, split
 from secondorder.likelihoods import Logistic
-from secondorder.network import Network
+from secondorder.network import INITIAL, Network
 
 EXAMPLES = 1797
 PIXELS = 64
@@ -36,7 +36,9 @@ class DigitsAutoencoder(Problem):
     l2: float = knob(1e-5, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     size: str = option("small", "64-32-16-32-64, or 64-128-64-32-8-32-64-128-64", enum=list(WIDTHS))
     widths: tuple | None = option(None, "layer widths in place of a size's; the narrowest, the code, is linear",
-                                  items={"type": "integer", "minimum": 1, "maximum": 512}, minItems=3, maxItems=13)  # fmt: skip
+                                  items={"type": "integer", "minimum": 1, "maximum": 512},
+                                  minItems=3, maxItems=13)  # fmt: skip
+    initial: str = option("normal", **INITIAL)
     batch: int = option(0, "examples a step (0: all)", minimum=0, maximum=EXAMPLES)
     held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float32", "precision", enum=["float32", "float64"])
@@ -75,7 +77,7 @@ class DigitsAutoencoder(Problem):
         return split(pixels, pixels, self.held_out, seed)
 
     def start(self, seed: int) -> np.ndarray:
-        return self.network.initial(seed, self.dtype)
+        return self.network.initial(seed, self.dtype, self.initial)
 
     def parameters(self, w):
         return self.network.parameters(w)
