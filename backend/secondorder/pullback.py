@@ -9,6 +9,7 @@ symbol        meaning                                                           
 ============  ======================================================================  ==============
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ def sample_outputs(J: Objective, z: Array, key: Array) -> Array:
 def pseudo_gradient(J: Objective, w: Array, key: Array) -> Array:
     """Dw (D,) with mean 0 and covariance G: one VJP over the whole batch, Σ_i Jᵢᵀ Dzᵢ / √B."""
     z, pull_back = jax.vjp(lambda w: J.problem.outputs(w, J.batch.inputs), w)
-    return pull_back(sample_outputs(J, z, key) / np.sqrt(len(z)))[0]
+    return pull_back(sample_outputs(J, z, key) / math.sqrt(len(z)))[0]
 
 
 def pseudo_gradients(J: Objective, w: Array, key: Array) -> Array:
