@@ -86,6 +86,8 @@ def describe() -> dict[str, list[dict]]:
     """The catalog as JSON: problems, optimizers and probes with their knobs, and which fits which problem."""
     return {
         "problems": [_tell_problem(cls) for cls in all_problems().values()],
-        "optimizers": [_tell(cls) | {"fits": _fits(cls)} for cls in all_optimizers().values()],
+        "optimizers": [
+            _tell(cls) | {"presets": cls.presets, "fits": _fits(cls)} for cls in all_optimizers().values()
+        ],
         "probes": [_tell(cls) | {"fits": _fits(cls)} for cls in all_probes().values()],
     }

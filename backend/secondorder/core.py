@@ -309,6 +309,7 @@ class Optimizer(Named):
     """One method: the object is its hyperparameters, the state a value beside it."""
 
     refusals: ClassVar[tuple[str, ...]] = ()
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # {name: {knob or option: value}}, asked for as ``preset``
 
     @classmethod
     def fit(cls, problem: Problem) -> str | None:
@@ -322,6 +323,10 @@ class Optimizer(Named):
     def room(self, problem: Problem) -> float:
         """Numbers that a lane holds at once, to their order."""
         return 30.0 * problem.dimension
+
+    def batches(self, problem: Problem, steps: int) -> list[tuple[int, int]]:
+        """Sizes of the batches (0: all examples), each with the first step that has it. A size is a program of its own."""
+        return [(0, problem.batch_size)]
 
     def damping_now(self, state: Any) -> Any:
         """η of the step that comes next, NaN for a method without damping."""
@@ -354,6 +359,7 @@ class Point(NamedTuple):
     plane: Plane
     window: Any  # (2, 2): low and high along each axis of the plane
     damping: Any  # η of the lane there, NaN where it has none
+    stage: Any = 0  # which part of an answer that is measured in stages
 
 
 class Probe(Named):
@@ -375,10 +381,16 @@ class Probe(Named):
         """Floating-point operations of one answer, to their order."""
         return problem.work
 
+    @property
+    def stages(self) -> int:
+        """In how many parts the answer is measured, one after the other; it is told after each, the last time whole."""
+        return 1
+
     def measure(self, J: Objective, point: Point) -> dict[str, Any]:
-        """The answer as arrays; traced. What is not defined is NaN, which leaves as null."""
+        """The answer as arrays, or the part of it that ``point.stage`` numbers; traced. What is not defined is NaN, which
+        leaves as null."""
         raise NotImplementedError
 
     def tell(self, found: dict[str, Any]) -> dict[str, Any]:
-        """The answer as JSON's shapes, from numpy arrays."""
+        """The answer as JSON's shapes, from numpy arrays; of several stages, those so far along each array's first axis."""
         return found

@@ -1,7 +1,7 @@
 r"""The step around a factored curvature (Martens & Grosse 2015, "M&G", §6, §7 and algorithm 2).
 
-K-FAC and its kin differ in the matrix that turns the gradient into a proposal Δ = -Ĝ⁻¹∇J. What makes a step of it is the
-same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model M on the batch
+K-FAC and its kin differ in the matrix that turns the gradient into a proposal Δ = -Ĝ⁻¹∇J. What makes a step of it is
+the same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model M on the batch
 
     M(δ) = J + ∇Jᵀδ + ½ δᵀ(F + (λ + l2)I)δ,    δ = αΔ + μδ₀ at its minimum over α and μ,
 
@@ -88,17 +88,19 @@ class Factored(Optimizer):
             30.0 * problem.dimension + 8.0 * factors + 8.0 * batch * sum(out + fan_in for out, fan_in in layers.shapes)
         )
 
-    def batch_at(self, k: int, problem: Problem) -> int | None:
-        """m_k = min(m₁ e^((k-1)/b), N), rounded up to one of a few sizes, each half as large again as the one before.
+    def batches(self, problem: Problem, steps: int) -> list[tuple[int, int]]:
+        """m_k = min(m₁ e^((k-1)/b), N), b such that m is N at step ``full_at`` (M&G §13).
 
-        Each size is a compiled program of its own; b follows from ``full_at``.
+        Since every size is compiled by itself, m_k is rounded up to a few sizes, each about half as large again as the
+        one before.
         """
-        N = problem.examples
-        if not 0 < self.first_batch < N:
-            return None
-        rungs = math.ceil(math.log(N / self.first_batch) / math.log(1.5))
-        rung = math.ceil(rungs * min(1.0, k / (self.full_at - 1)) - 1e-9)
-        return min(N, round(self.first_batch * (N / self.first_batch) ** (rung / rungs)))
+        m, N = self.first_batch, problem.examples
+        if not 0 < m < N:
+            return super().batches(problem, steps)
+        rungs = math.ceil(math.log(N / m) / math.log(1.5))
+        sizes = [round(m * (N / m) ** (rung / rungs)) for rung in range(rungs)] + [0]
+        firsts = [0] + [1 + math.floor((rung - 1) / rungs * (self.full_at - 1)) for rung in range(1, rungs + 1)]
+        return [(first, size) for first, size in zip(firsts, sizes, strict=True) if first <= steps]
 
     def damping_now(self, state: State) -> Array:
         return state.λ
@@ -201,7 +203,7 @@ class Factored(Optimizer):
         return minimize
 
     def _products(self, J: Objective, w: Array, λ: Array):
-        """v ↦ (J_zw v, Gz J_zw v / B, v, (λ + L)v): with `inner`, what vᵀ(F + L + λI)v is made of; F is never formed."""
+        """v ↦ (Jzw v, Gz Jzw v / B, v, (λ + L)v): with `inner`, what vᵀ(F + L + λI)v is made of; F is never formed."""
         likelihood = J.problem.likelihood
         assert likelihood is not None
         z, push = jax.linearize(lambda w: J.problem.outputs(w, J.batch.inputs), w)

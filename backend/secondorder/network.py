@@ -25,6 +25,9 @@ INITIAL: dict[str, Any] = {"title": "initial weights: N(0, 1/fan-in), or N(0, 1)
                            "enum": ["normal", "sparse"]}  # fmt: skip
 
 
+RATES = {"float32": 5.0, "float64": 2.5}  # matrix products run at this many times the rate of other arithmetic
+
+
 class Network(NamedTuple):
     """The layers of a network; ``linear`` names hidden layers (from 1) that have no tanh, such as a code layer."""
 
@@ -46,6 +49,10 @@ class Network(NamedTuple):
         """Where each layer's weights stand in the flat vector."""
         ends = np.cumsum([0] + [rows * columns for rows, columns in self.shapes]).tolist()
         return [slice(low, high) for low, high in pairwise(ends)]
+
+    def work(self, examples: int, dtype: str) -> float:
+        """`Problem.work`: 6 operations an example and weight, counted by the rate at which matrix products run."""
+        return 6.0 * examples * self.dimension / RATES[dtype]
 
     def split(self, w: Any) -> list[Any]:
         """The matrices W̄_l as views of the flat vector."""

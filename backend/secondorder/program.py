@@ -5,6 +5,7 @@ k of the telemetry), decides whether the lane goes on, and steps. How long chunk
 that a replay has the same events.
 """
 
+import dataclasses
 import time
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -43,7 +44,17 @@ class Limits(NamedTuple):
     tolerance: Any
 
 
+class Now(NamedTuple):
+    """What a turn is about, the same for all lanes."""
+
+    k: jax.Array
+    key: jax.Array
+    batch: Batch
+    sampled: bool  # whether batches are drawn from the data in this run, if not at this step
+
+
 def _batch(data: Batch, size: int, order: jax.Array, k: jax.Array) -> Batch:
+    """Step k's batch of a size; all the data for size 0."""
     if not size:
         return data
     # An epoch's last, incomplete batch is left out; the next epoch shuffles anew.
@@ -69,17 +80,17 @@ def _step_columns(step: Step, g: jax.Array) -> dict[str, jax.Array]:
     return {"step_norm": jnp.linalg.norm(step.delta), "slope": g @ step.delta} | step.columns
 
 
-def _turn(k: jax.Array, key: jax.Array, batch: Batch, data: Data, limits: Limits, problem: Problem,
-          optimizer: Optimizer, lane: Lane):  # fmt: skip
+def _turn(now: Now, data: Data, limits: Limits, problem: Problem, optimizer: Optimizer, lane: Lane):
     """Row k of one lane, and the lane one step on."""
-    J = Objective(problem, data.train, k, key)
+    k = now.k
+    J = Objective(problem, data.train, k, now.key)
     loss, g = J.value_and_gradient(lane.w)
     norm = jnp.linalg.norm(g)
     row = {"loss": loss, "gradient_norm": norm, **lane.led, "passes": lane.passes, "w": lane.w}
     row[NEXT_DAMPING] = jnp.asarray(optimizer.damping_now(lane.state), float)
-    J_batch, share = J, 1.0
-    if problem.batch_size:
-        J_batch, share = Objective(problem, batch, k, key), problem.batch_size / problem.examples
+    J_batch = dataclasses.replace(J, batch=now.batch)
+    share = len(now.batch.inputs) / len(data.train.inputs)
+    if now.sampled:
         row["batch_loss"] = J_batch(lane.w)
     if data.test is not None:
         row["test_loss"] = problem.loss(lane.w, data.test)
@@ -134,17 +145,20 @@ def _over_lanes(turn, lanes: int):
     return single
 
 
-@partial(jax.jit, static_argnames="capacity")
-def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, capacity):
+@partial(jax.jit, static_argnames=("size", "capacity"))
+def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, size, capacity):
     """Up to ``turns`` turns from row ``first`` on: lanes, the shuffled order, and rows (capacity, lanes, …)."""
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
+
+    def turn_at(k, order):
+        now = Now(k, step_key(seed, k), _batch(data.train, size, order, k), sampled=len(order) > 0)
+        return partial(_turn, now, data, limits, problem)
 
     def body(carry):
         i, lanes, order, rows = carry
         k = first + i
-        order = _shuffle(problem.batch_size, order, k, seed)
-        batch = _batch(data.train, problem.batch_size, order, k)
-        turn = partial(_turn, k, step_key(seed, k), batch, data, limits, problem)
+        order = _shuffle(size, order, k, seed)
+        turn = turn_at(k, order)
         lanes, row = _over_lanes(turn, lanes.w.shape[0])(optimizer, lanes)
         rows = {name: rows[name].at[i].set(value) for name, value in row.items()}
         return i + 1, lanes, order, rows
@@ -152,22 +166,20 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
     def more(carry):
         return (carry[0] < turns) & jnp.any(carry[1].status == RUNNING)
 
-    batch = _batch(data.train, problem.batch_size, order, first)
-    turn = partial(_turn, first, step_key(seed, first), batch, data, limits, problem)
-    shapes = jax.eval_shape(_over_lanes(turn, lanes.w.shape[0]), optimizer, lanes)[1]
+    shapes = jax.eval_shape(_over_lanes(turn_at(first, order), lanes.w.shape[0]), optimizer, lanes)[1]
     rows = {name: jnp.zeros((capacity, *shape.shape), shape.dtype) for name, shape in shapes.items()}
     _, lanes, order, rows = jax.lax.while_loop(more, body, (0, lanes, order, rows))
     return lanes, order, rows
 
 
-@jax.jit
-def _first_lanes(problem, optimizer, data, starts, seed):
+@partial(jax.jit, static_argnames="size")
+def _first_lanes(problem, optimizer, data, starts, seed, size):
     """The lanes at their starts, telemetry of steps not yet taken as NaN."""
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def one(optimizer, w):
-        batch = _batch(data.train, problem.batch_size, _order(data, problem), jnp.asarray(0))
-        J = Objective(problem, batch, jnp.asarray(0), step_key(seed, jnp.asarray(0)))
+        k = jnp.asarray(0)
+        J = Objective(problem, _batch(data.train, size, np.arange(len(data.train.inputs)), k), k, step_key(seed, k))
         # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
         step = jax.eval_shape(optimizer.step, J, w, state)
@@ -179,10 +191,6 @@ def _first_lanes(problem, optimizer, data, starts, seed):
         return Lane(w, state, led, jnp.zeros(()), jnp.zeros((), w.dtype), zero, zero, zero)
 
     return jax.vmap(one)(optimizer, starts)
-
-
-def _order(data: Data, problem: Problem) -> Any:
-    return np.arange(len(data.train.inputs) if problem.batch_size else 0, dtype=np.int32)
 
 
 @lru_cache(maxsize=8)
@@ -219,6 +227,16 @@ class Chunk(NamedTuple):
     ended: bool
 
 
+class _Begun(NamedTuple):
+    """A chunk that the device is at work on, from row ``first`` on."""
+
+    first: int
+    began: float
+    rows: dict[str, jax.Array]
+    last: jax.Array
+    status: jax.Array
+
+
 class Program:
     """The lanes of one group under way."""
 
@@ -229,39 +247,59 @@ class Program:
         self.problem, self.data = canonical(spec.problem), load(spec.problem, spec.seed)
         self.seed, self.limits = np.uint32(spec.seed), Limits(np.int64(spec.steps), np.float64(spec.tolerance))
         starts = np.tile(first_weights(spec), (len(group.lanes), 1))
-        self.order = _order(self.data, self.problem)
-        self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed)
+        self.sizes = build(group.cls, group.lanes[0] | group.options).batches(spec.problem, spec.steps)
+        self.sampled = any(size for _, size in self.sizes)
+        self.order = np.arange(len(self.data.train.inputs) if self.sampled else 0, dtype=np.int32)
+        first_size = self.sizes[0][1]
+        self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed, size=first_size)
         self.longest = int(np.clip(CHUNK_SECONDS / spec.step_price(group), 1, LONGEST_CHUNK))
         self.capacity = max(2, 1 << (self.longest - 1).bit_length())
         self.status, self.last = np.full(len(group.lanes), RUNNING), np.zeros(len(group.lanes), int)
-        self.first, self.turns, self.seconds = 0, 2, 0.0
-        self.done = False
+        self.seconds, self.done = 0.0, False
+        self._alone = len(spec.groups) == 1
+        self._begun, self._turns, self._ready = 0, 2, 0.0  # the first row not yet begun, the turns after it
+        self._ahead: _Begun | None = None
 
     @property
     def columns(self) -> list[str]:
         """Names of the telemetry's columns, in the order in which a reader wants them."""
-        extra = ["batch_loss"] * bool(self.problem.batch_size) + ["test_loss"] * (self.data.test is not None)
+        extra = ["batch_loss"] * self.sampled + ["test_loss"] * (self.data.test is not None)
         usual = ["loss", *extra, "gradient_norm", "step_norm", "slope", "passes"]
         return usual + [name for name in self.lanes.led if name not in usual]  # then what the optimizer adds
 
-    def _run(self, turns: int):
+    def _run(self, turns: int, size: int):
         return _advance(
             self.problem, self.optimizer, self.data, self.lanes, self.order, self.seed, self.limits,
-            np.int64(self.first), np.int64(turns), capacity=self.capacity,
+            np.int64(self._begun), np.int64(turns), size=size, capacity=self.capacity,
         )  # fmt: skip
 
-    def advance(self) -> list["Chunk"]:
-        """The next chunk of each lane that had rows in it. The first is one step alone."""
-        program = jax.tree.structure((self.problem, self.optimizer)), self.lanes.w.shape, self.capacity
+    def _begin(self) -> "_Begun":
+        """Sets the device to work on the next chunk, and does not wait for it."""
+        first = self._begun
+        size = next(size for start, size in reversed(self.sizes) if start <= first)
+        turns = min([self._turns, *(start - first for start, _ in self.sizes if start > first)])
+        program = jax.tree.structure((self.problem, self.optimizer)), self.lanes.w.shape, size, self.capacity
         if program not in _compiled:
-            jax.block_until_ready(self._run(0))  # so that compiling does not count as a step's time
+            jax.block_until_ready(self._run(0, size))  # so that compiling does not count as a step's time
             _compiled.add(program)
         began = time.perf_counter()
-        self.lanes, self.order, rows = self._run(self.turns)
-        rows, last, status = jax.device_get((rows, self.lanes.last, self.lanes.status))
-        self.seconds += time.perf_counter() - began
-        first, going = self.first, self.status == RUNNING
-        self.first, self.turns = first + self.turns, min(self.turns * GROWTH, self.longest)
+        self.lanes, self.order, rows = self._run(turns, size)
+        self._begun, self._turns = first + turns, min(self._turns * GROWTH, self.longest)
+        return _Begun(first, began, rows, self.lanes.last, self.lanes.status)
+
+    def advance(self) -> list["Chunk"]:
+        """The next chunk of each lane that had rows in it. The first is one step alone.
+
+        A program that is alone has the device at work on the chunk after it while its caller writes this one down. (Of
+        several, each would have its seconds lengthened by what the others began.)
+        """
+        chunk = self._ahead or self._begin()
+        self._ahead = self._begin() if self._alone else None
+        rows, last, status = jax.device_get(chunk[2:])
+        now = time.perf_counter()
+        self.seconds += now - max(chunk.began, self._ready)
+        self._ready = now
+        first, going = chunk.first, self.status == RUNNING
         self.status, self.last = status, last
         self.done = bool(np.all(status != RUNNING))
         # Lane by lane and contiguous, as JSON wants them. A running lane's `last` is the row it has just stepped from.

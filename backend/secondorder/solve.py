@@ -68,7 +68,10 @@ def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
 
 
 def inverse_positive(C: Array) -> tuple[Array, Array]:
-    """C⁻¹ for a symmetric positive definite C (n, n), and whether C is not so to working precision: see `solve_positive`."""
+    """C⁻¹ for a symmetric positive definite C (n, n), and whether C is not so to working precision.
+
+    By the same factorization as `solve_positive`; for vectors that come later, or many of them.
+    """
     n = C.shape[0]
     diagonal = jnp.diagonal(C)
     scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))

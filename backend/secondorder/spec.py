@@ -24,6 +24,7 @@ LIMITS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")  # 
 MAX_STEPS = 100_000
 MAX_LANES = 256
 MAX_PRICE = 600.0  # seconds on the reference machine: two cores, about 10 GFLOP/s
+MAX_ANSWER_PRICE = 120.0  # the same of one answer that somebody waits for
 MAX_MEMORY = 4 * 2**30  # bytes
 FLOPS = 1e10
 STEP_OVERHEAD = 3e-6  # seconds that a step of even the smallest program takes
@@ -223,6 +224,10 @@ def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
     lacking = cls.fit(problem)
     if lacking:
         raise SpecError(f"{cls.name} does not fit {problem.name}: {lacking}", base, None)
+    if cls.presets and "preset" in part:
+        if part["preset"] not in cls.presets:
+            raise SpecError("not one of the choices", f"{base}.preset", sorted(cls.presets))
+        part = cls.presets[part["preset"]] | {name: value for name, value in part.items() if name != "preset"}
     canonical = _validate(_model(cls, sweeps=True), part, base).model_dump()
     _refuse_missing_matrix(canonical, problem, base)
     for name in core.knobs(cls):
@@ -244,10 +249,15 @@ def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[s
     if in_run and cls.in_a_plane and not cls.of_the_whole_run and problem.dimension > 2:
         raise SpecError(f"{cls.name} of more than two weights is drawn in the finished run's slice: ask it then", base)
     try:
-        build(cls, _own(canonical))
+        build(cls, _own(canonical)).for_problem(problem)
     except ValueError as error:
         raise SpecError(str(error), base) from None
     return canonical
+
+
+def _answer_price(part: dict[str, Any], problem: core.Problem) -> float:
+    """Floating-point operations of a probe's answer."""
+    return build(probe_class(part), _own(part)).price(problem)
 
 
 def _start(start: list[float] | None, problem: core.Problem, at: str) -> list[float] | None:
@@ -348,7 +358,7 @@ class RunSpec:
         return STEP_OVERHEAD + len(group.lanes) * work / FLOPS
 
     def _probe_price(self, part: dict[str, Any]) -> float:
-        return build(probe_class(part), _own(part)).price(self.problem)
+        return _answer_price(part, self.problem)
 
     @cached_property
     def prices(self) -> tuple[float, float]:
@@ -431,6 +441,15 @@ class ProbeRequest:
         return self.spec is not None and cls.in_a_plane and (cls.of_the_whole_run or self.problem.dimension > 2)
 
 
+def _question(part: dict, problem: core.Problem) -> dict[str, Any]:
+    """A probe asked by itself."""
+    canonical = _probe(part, problem, "probe", in_run=False)
+    price = _answer_price(canonical, problem) / FLOPS
+    if price > MAX_ANSWER_PRICE:
+        raise SpecError(f"too dear: the answer would take {price:.3g} s", "probe", f"at most {MAX_ANSWER_PRICE:.0f} s")
+    return canonical
+
+
 def parse_probe(body: bytes | dict[str, Any], find=lambda run: None) -> ProbeRequest:
     """The question that a body asks; ``find`` gives the `RunSpec` of a run's id, or None."""
     read = _validate(_ProbeBody, _decode(body) if isinstance(body, bytes) else _decode(_encode(body)))
@@ -443,7 +462,7 @@ def parse_probe(body: bytes | dict[str, Any], find=lambda run: None) -> ProbeReq
         at = _start(read.at, problem, "at")
         if problem.dimension > 2 and _named(read.probe, catalog.all_probes(), "probe", "probe").in_a_plane:
             raise SpecError("of more than two weights a plane is the slice of a run: ask at a run's step", "run")
-        return ProbeRequest(_probe(read.probe, problem, "probe", False), problem, at, read.seed, None, 0, 0)
+        return ProbeRequest(_question(read.probe, problem), problem, at, read.seed, None, 0, 0)
     spec = find(read.run)
     if spec is None:
         raise SpecError("unknown run", "run", status=404)
@@ -451,5 +470,4 @@ def parse_probe(body: bytes | dict[str, Any], find=lambda run: None) -> ProbeReq
         raise SpecError("the run has no such lane", "lane", {"ge": 0, "lt": len(spec.lanes)})
     if read.step > spec.steps:
         raise SpecError("the run has no such step", "step", {"ge": 0, "le": spec.steps})
-    probe = _probe(read.probe, spec.problem, "probe", False)
-    return ProbeRequest(probe, spec.problem, None, spec.seed, spec, read.lane, read.step)
+    return ProbeRequest(_question(read.probe, spec.problem), spec.problem, None, spec.seed, spec, read.lane, read.step)

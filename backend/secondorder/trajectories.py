@@ -119,10 +119,13 @@ def iterate_at(spec: RunSpec, lane: int, step: int) -> Iterate:
         return known
     group = next(g for g in reversed(spec.groups) if g.first <= lane)
     program = Program(spec, group)
-    while not program.done and program.first <= step:
+    ended = False
+    while not (program.done or ended):
         for chunk in program.advance():
-            w = chunk.columns["w"]
-            if group.first + chunk.lane == lane and chunk.first <= step < chunk.first + len(w):
+            if group.first + chunk.lane != lane:
+                continue
+            w, ended = chunk.columns["w"], chunk.ended
+            if chunk.first <= step < chunk.first + len(w):
                 return Iterate(w[step - chunk.first], float(chunk.dampings[step - chunk.first]))
     raise LookupError(f"lane {lane} ends before step {step}")
 

@@ -9,8 +9,8 @@ symbol        meaning                                                     shape
 ``λ``, ``γ``  damping of the matrix, and of its factors                   scalar
 ============  ==========================================================  ======================
 
-(A ⊗ S) vec(V) = vec(S V A), so the solve takes two inverses the size of the factors. The weights stand row by row in the
-flat vector, so that written out in their order a block is S ⊗ A.
+(A ⊗ S) vec(V) = vec(S V A), so the solve takes two inverses the size of the factors. The weights stand row by row in
+the flat vector, so that written out in their order a block is S ⊗ A.
 """
 
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ class Eigenbases(NamedTuple):
     fault: Array
 
     def apply(self, V: Sequence[Array], λ: Array | float) -> tuple[list[Array], Array]:
-        """(A ⊗ S + λI)⁻¹ exactly: U = Q_S [(Q_Sᵀ V Q_A) / (s aᵀ + λ)] Q_Aᵀ for each layer; and whether it is singular."""
+        """(A ⊗ S + λI)⁻¹ exactly, U = Q_S [(Q_Sᵀ V Q_A) / (s aᵀ + λ)] Q_Aᵀ a layer, and whether that is singular."""
         solved, singular = [], []
         for (a, Q_A), v, (s, Q_S) in zip(self.A, V, self.S, strict=True):
             ν = jnp.outer(s, a) + λ

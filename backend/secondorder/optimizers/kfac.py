@@ -13,7 +13,7 @@ Array = jax.Array
 
 @register
 class KFAC(Factored):
-    r"""Δ_l = -S_l⁻¹ ∇_l J A_(l-1)⁻¹: natural gradient with layers, and a layer's inputs and pseudo-gradients, independent.
+    r"""Δ_l = -S_l⁻¹ ∇_l J A_(l-1)⁻¹: the natural gradient as if layers were independent, and inputs of pseudo-gradients.
 
     ``inverse`` says how damping enters: "pi" adds πγ and γ/π to the factors (M&G §6.3), "eigen" solves
     (A ⊗ S + (λ + l2)I) exactly in the factors' eigenbases.

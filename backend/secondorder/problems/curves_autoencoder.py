@@ -114,7 +114,7 @@ class CurvesAutoencoder(Problem):
 
     @property
     def work(self) -> float:
-        return 6.0 * self.examples * self.dimension
+        return self.network.work(self.examples, self.dtype)
 
     def data(self, seed: int) -> Data:
         pixels = curves(self.count, self.side, seed).astype(self.dtype)

@@ -70,7 +70,7 @@ class DigitsAutoencoder(Problem):
 
     @property
     def work(self) -> float:
-        return 6.0 * self.examples * self.dimension
+        return self.network.work(self.examples, self.dtype)
 
     def data(self, seed: int) -> Data:
         pixels = digits()[0].astype(self.dtype)

@@ -61,7 +61,7 @@ class DigitsClassifier(Problem):
 
     @property
     def work(self) -> float:
-        return 6.0 * self.examples * self.dimension
+        return self.network.work(self.examples, self.dtype)
 
     def data(self, seed: int) -> Data:
         x, t = digits()
