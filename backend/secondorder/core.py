@@ -387,10 +387,10 @@ class Probe(Named):
         return 1
 
     def measure(self, J: Objective, point: Point) -> dict[str, Any]:
-        """The answer as arrays, or the part of it that ``point.stage`` numbers; traced. What is not defined is NaN, which
-        leaves as null."""
+        """The answer, or the part of it that ``point.stage`` numbers, as arrays; traced. What is not defined is NaN,
+        which leaves as null."""
         raise NotImplementedError
 
     def tell(self, found: dict[str, Any]) -> dict[str, Any]:
-        """The answer as JSON's shapes, from numpy arrays; of several stages, those so far along each array's first axis."""
+        """The answer as JSON's shapes, from numpy arrays; of several stages those so far, along a first axis."""
         return found

@@ -72,14 +72,13 @@ def quadrature(multiply: Callable[[Array], Array], v: Array, iterations: int) ->
 
 
 class Density(NamedTuple):
-    """A density of eigenvalues per decade of u = asinh(ν / scale) / ln 10: logarithmic but for |ν| below the scale."""
+    """A density of eigenvalues per decade of u = asinh(ν / scale) / ln 10: logarithmic, but linear around 0."""
 
     scale: float
     eigenvalues: np.ndarray  # the grid, as ν, evenly spaced in u
     density: np.ndarray
 
 
-SCALE = 1e-5  # of the largest |ν|: float32 tells eigenvalues apart down to about a tenth of that
 WIDTH = 0.08  # decades: standard deviation of the Gaussian in a node's place
 POINTS = 400
 
@@ -87,14 +86,18 @@ POINTS = 400
 def density(nodes: np.ndarray, weights: np.ndarray) -> Density:
     """The mean of several probes' measures (probes, K), a Gaussian in each node's place; it integrates to 1.
 
-    On an axis of decades, because networks have most eigenvalues near 0 and a few that are a thousand times larger.
+    On an axis of decades, because networks have most eigenvalues near 0 and a few that are a thousand times larger, and
+    no finer near 0 than nodes can tell eigenvalues apart: by their distance were they Chebyshev's on [a, b], which is
+    π√(-ab)/K at 0 inside the spectrum and (b - a)(π/4K)² at its end.
     """
-    largest = float(np.max(np.abs(nodes)))
-    if not 0 < largest < np.inf:
-        largest = 1.0  # all eigenvalues are 0, or nothing is known
-    scale = SCALE * 10.0 ** np.floor(np.log10(largest))  # a round number, which stays as more probes come
+    a, b, K = min(float(np.min(nodes)), 0.0), max(float(np.max(nodes)), 0.0), nodes.shape[1]
+    resolved = max(np.pi / K * np.sqrt(-a * b), (b - a) * (np.pi / (4 * K)) ** 2)
+    if not 0 < resolved < np.inf:
+        resolved = 1.0  # all eigenvalues are 0, or nothing is known
+    scale = float(f"{resolved:.0e}")  # a round number, which stays as more probes come
     u = np.arcsinh(np.asarray(nodes, float) / scale) / np.log(10)
     low, high = np.nan_to_num([np.min(u), np.max(u)])
     grid = np.linspace(np.floor(2 * low - 1) / 2, np.ceil(2 * high + 1) / 2, POINTS)
     bells = np.exp(-0.5 * ((grid[:, None] - u.ravel()) / WIDTH) ** 2) / (WIDTH * np.sqrt(2 * np.pi))
-    return Density(scale, scale * np.sinh(grid * np.log(10)), bells @ weights.ravel() / len(nodes))
+    found = bells @ np.asarray(weights, float).ravel() / len(nodes)
+    return Density(scale, scale * np.sinh(grid * np.log(10)), found.astype(np.float32))

@@ -1,6 +1,7 @@
 r"""Asks a probe: puts the point together that it is asked at, runs it compiled, and tells its answer as JSON."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,28 +20,46 @@ def _measure(probe: Probe, problem: Problem, data: Data, seed: Any, point: Point
     return probe.measure(Objective(problem, data.train, 0, step_key(seed, 0)), point)
 
 
+class Answer(NamedTuple):
+    """What a probe tells: all of it, or in a question of several stages what is known so far."""
+
+    data: dict[str, Any]
+    whole: bool
+
+
 def probe(request: ProbeRequest) -> dict[str, Any]:
-    """The answer to a request: at weights of a problem, or at a step of a run's lane."""
+    """The whole answer to a request."""
+    *_, answer = answers(request)
+    return answer.data
+
+
+def answers(request: ProbeRequest) -> Iterator[Answer]:
+    """The answers to a request, at weights of a problem or at a step of a run's lane, one after each stage."""
     if request.spec is None:
-        return ask(request.probe, request.problem, request.seed, np.asarray(request.at))
-    return ask_in_run(request.probe, request.spec, *iterate_at(request.spec, request.lane, request.step))
+        return _ask(request.probe, request.problem, request.seed, np.asarray(request.at))
+    return answers_in_run(request.probe, request.spec, *iterate_at(request.spec, request.lane, request.step))
 
 
-def ask_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float) -> dict[str, Any]:
-    """One probe's answer at weights of a run; of more than two weights planes are the run's slice."""
+def answers_in_run(part: dict[str, Any], spec: RunSpec, w: np.ndarray, damping: float) -> Iterator[Answer]:
+    """One probe's answers at weights of a run; of more than two weights planes are the run's slice."""
     cls, problem = probe_class(part), spec.problem
     if not cls.in_a_plane:
-        return ask(part, problem, spec.seed, w, damping)
+        yield from _ask(part, problem, spec.seed, w, damping)
+        return
     paths = rows_of(spec) if cls.of_the_whole_run else None
     if problem.dimension <= 2:
         window = None
         if paths and problem.window is None:
             window = window_around(np.concatenate(calm_ones(list(paths.values()))))
-        return ask(part, problem, spec.seed, w, damping, window=window) | _told_paths(paths, flat_plane(2))
-    seen = slice_of(spec)
-    answer = ask(part, problem, spec.seed, w, damping, seen.plane, seen.window) | _told_paths(paths, seen.plane)
-    told = {"origin": seen.plane.origin, "axes": seen.plane.axes}
-    return answer | {"slice": True, "plane": told, "explained": seen.explained}
+        plane, also = flat_plane(2), {}
+    else:
+        seen = slice_of(spec)
+        plane, window = seen.plane, seen.window
+        told = {"origin": plane.origin, "axes": plane.axes}
+        also = {"slice": True, "plane": told, "explained": seen.explained}
+    also |= _told_paths(paths, plane)
+    for answer in _ask(part, problem, spec.seed, w, damping, plane, window):
+        yield answer._replace(data=answer.data | also)
 
 
 def _told_paths(paths: dict[int, np.ndarray] | None, plane: Plane) -> dict[str, Any]:
@@ -54,7 +73,7 @@ def flat_plane(n: int) -> Plane:
     return Plane(np.zeros(n), np.eye(2, n))
 
 
-def ask(
+def _ask(
     part: dict[str, Any],
     problem: Problem,
     seed: int,
@@ -62,8 +81,8 @@ def ask(
     damping: float = np.nan,
     plane: Plane | None = None,
     window: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """One probe's answer at the weights w, NaN where something is not defined."""
+) -> Iterator[Answer]:
+    """One probe's answers at the weights w, NaN where something is not defined."""
     cls = probe_class(part)
     fields = {name: value for name, value in part.items() if name not in ("name", "every", "damping", "window")}
     if part.get("damping") is not None:
@@ -81,8 +100,15 @@ def ask(
         window=window,
         damping=np.float64(damping),
     )
-    asked = canonical(build(cls, fields).for_problem(problem))
-    found = jax.device_get(_measure(asked, canonical(problem), load(problem, seed), np.uint32(seed), point))
-    found = {name: value[()] for name, value in found.items()}  # numbers as numbers, not as arrays without a dimension
     drawn = {"slice": False, "plane": None, "explained": None} if cls.in_a_plane else {}
-    return drawn | asked.tell(found)
+    asked = canonical(build(cls, fields).for_problem(problem))
+    data, parts = load(problem, seed), []
+    for stage in range(asked.stages):
+        here = point._replace(stage=np.int64(stage))
+        parts.append(jax.device_get(_measure(asked, canonical(problem), data, np.uint32(seed), here)))
+        found = parts[0]
+        if asked.stages > 1:
+            found = {name: np.stack([part[name] for part in parts]) for name in found}
+        # Numbers as numbers, not as arrays without a dimension.
+        found = {name: value[()] for name, value in found.items()}
+        yield Answer(drawn | asked.tell(found), whole=stage == asked.stages - 1)

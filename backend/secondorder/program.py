@@ -71,7 +71,7 @@ def _shuffle(size: int, order: jax.Array, k: jax.Array, seed: jax.Array) -> jax.
     return jax.lax.cond(k % batches == 0, shuffled, lambda: order)
 
 
-def step_key(seed: jax.Array, k: jax.Array) -> jax.Array:
+def step_key(seed: jax.Array, k: jax.Array | int) -> jax.Array:
     """What step k of a run draws random numbers from."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), np.uint32(SAMPLING)), k)
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from secondorder.probing import ask_in_run, probe
+from secondorder.probing import answers, answers_in_run, probe
 from secondorder.program import Program, first_weights
 from secondorder.spec import ProbeRequest, RunSpec, parse, probe_class
 from secondorder.trajectories import Path, recent, rows_of, weights_at
 
-__all__ = ["Event", "ProbeRequest", "Run", "configure", "events", "parameters", "probe", "replay", "run"]
+__all__ = ["Event", "ProbeRequest", "Run", "answers", "configure", "events", "parameters", "probe", "replay", "run"]
 
 SHOWN_WEIGHTS = 3  # events carry w up to this many
 
@@ -58,8 +58,8 @@ def events(spec: RunSpec) -> Generator[Event, None, None]:
             recent.drop(path)
     for part in spec.probes:
         if probe_class(part).of_the_whole_run:
-            data = ask_in_run(part, spec, first_weights(spec), np.nan)
-            yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": data})
+            for answer in answers_in_run(part, spec, first_weights(spec), np.nan):
+                yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": answer.data})
     ends = [end for program in programs for end in program.ends()]
     lanes = [{"lane": i, "status": s, "step": step, "reason": why} for i, (s, step, why) in enumerate(ends)]
     yield Event("end", {"lanes": lanes})
@@ -77,8 +77,8 @@ def _chunk(spec: RunSpec, program: Program, path: Path) -> Iterator[Event]:
         for part in probes:
             for k, w in enumerate(rows["w"], start=first):
                 if k % part["every"] == 0 or (chunk.ended and k == last):
-                    data = ask_in_run(part, spec, w, chunk.dampings[k - first])
-                    yield Event("probe", {"lane": lane, "step": k, "name": part["name"], "data": data})
+                    for answer in answers_in_run(part, spec, w, chunk.dampings[k - first]):
+                        yield Event("probe", {"lane": lane, "step": k, "name": part["name"], "data": answer.data})
         yield Event("clock", {"lane": lane, "step": last, "seconds": program.seconds})
 
 
