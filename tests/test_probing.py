@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import secondorder as so
-from secondorder.run import probe
+from secondorder.run import answers, probe
 from secondorder.spec import SpecError, parse, parse_probe
 from secondorder.trajectories import principal_slice
 from tests.oracles import hessian_of, objective, value
-from tests.streams import encode, ends, rows, told
+from tests.streams import encode, ends, lasting, rows, told
 
 GD, DAMPED, NEWTON = {"name": "gradient-descent"}, {"name": "damped-newton"}, {"name": "newton"}
 LM = {"adapt": "levenberg-marquardt"}
@@ -169,6 +169,34 @@ def test_beyond_the_end_of_a_lane_there_is_nothing_to_ask():
         of(run, 0, run.lanes[0].step + 1, name="spectrum")
     with pytest.raises(SpecError, match="no such step"):
         of(run, 0, 31, name="spectrum")
+
+
+# --- in stages --------------------------------------------------------------------------------------------------------
+
+STAGED = {"name": "spectrum", "method": "lanczos", "probes": 3}
+
+
+def test_what_is_known_so_far_is_told_after_each_stage():
+    stream = told(problem=ROSENBROCK, optimizers=[GD, DAMPED], steps=3, probes=[STAGED | {"every": 2}])
+    for lane in (0, 1):
+        found = [(data["step"], data["data"]["done"]) for data in probes(stream, lane)]
+        assert found == [(step, done) for step in (0, 2, 3) for done in (1, 1, 2, 3)]
+
+
+def test_a_replay_tells_the_same_stages():
+    fields = {"problem": ROSENBROCK, "optimizers": [GD], "steps": 3, "probes": [STAGED]}
+    assert lasting(told(**fields)) == lasting(told(**fields))
+
+
+def test_asked_by_itself_an_answer_is_the_last_stage_and_the_stages_are_the_runs():
+    run = so.run(problem=ROSENBROCK, optimizers=[DAMPED], steps=2, probes=[STAGED])
+    in_run = [event.data["data"] for event in run.events if event.kind == "probe" and event.data["step"] == 1]
+    body = {"run": run.spec.id, "lane": 0, "step": 1, "probe": STAGED}
+    asked = list(answers(parse_probe(body, lambda _: run.spec)))
+    assert [answer.whole for answer in asked] == [False, False, False, True]
+    whole = of(run, 0, 1, **STAGED)
+    for one, two in [*zip(in_run, [answer.data for answer in asked], strict=True), (in_run[-1], whole)]:
+        assert encode(run.events[0]._replace(data=one)) == encode(run.events[0]._replace(data=two))
 
 
 # --- in which plane ---------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         asking("spectrum", matrx=1),
         "unknown field 'matrx'; did you mean 'matrix'?",
         "probes[0].matrx",
-        ["damping", "every", "matrix", "name"],
+        ["damping", "every", "iterations", "matrix", "method", "name", "probes"],
     ),
     "unknown problem": (
         problem("rosenbrok"),
@@ -276,9 +276,9 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         "optimizers[0]",
         None,
     ),
-    "fewer weights needed for a spectrum": (
-        body(problem=NETWORK, optimizers=[{"name": "adam"}], probes=[{"name": "spectrum"}]),
-        "spectrum does not fit digits-classifier: exact spectra go up to 1000 weights; this problem has 2410",
+    "fewer weights needed for an exact spectrum": (
+        body(problem=NETWORK, optimizers=[{"name": "adam"}], probes=[{"name": "spectrum", "method": "exact"}]),
+        "exact spectra go up to 1000 weights; this problem has 2410: estimate it by lanczos",
         "probes[0]",
         None,
     ),
@@ -466,9 +466,17 @@ EXAMPLE = {
     "optimizers": [{"name": "newton"}, {"name": "damped-newton", "damping": [0.01, 0.1, 1.0]}],
     "probes": [{"name": "spectrum", "matrix": "hessian", "every": 1}],
 }
+SPECTRUM = {
+    "damping": None,
+    "iterations": 64,
+    "matrix": "hessian",
+    "method": "auto",
+    "name": "spectrum",
+    "probes": 10,
+}
 CANONICAL = {
     "optimizers": [{"name": "newton"}, {"adapt": "fixed", "damping": [0.01, 0.1, 1.0], "name": "damped-newton"}],
-    "probes": [{"damping": None, "every": 1, "matrix": "hessian", "name": "spectrum"}],
+    "probes": [dict(sorted((SPECTRUM | {"every": 1}).items()))],
     "problem": {"name": "logistic-cost", "size": 2},
     "seed": 0,
     "start": [2.5, -1.0],
@@ -668,13 +676,23 @@ def find(run: str) -> RunSpec | None:
 def test_a_question_at_weights():
     asked = parse_probe(orjson.dumps(AT))
     assert (asked.name, asked.at, asked.seed, asked.spec) == ("spectrum", [0.0, 1.0], 0, None)
-    assert asked.probe == {"name": "spectrum", "matrix": "hessian", "damping": None}
+    assert asked.probe == SPECTRUM
     assert not asked.needs_finished_run
 
 
 def test_a_question_of_a_run():
     asked = parse_probe(orjson.dumps(OF), find)
     assert (asked.spec, asked.lane, asked.step, asked.at) == (RUN, 1, 30, None)
+
+
+def test_an_answer_that_would_take_too_long_is_refused():
+    autoencoder = {"name": "digits-autoencoder"}
+    at = [0] * 5264
+    parse_probe({"problem": autoencoder, "at": at, "probe": {"name": "spectrum"}})
+    asked = {"name": "spectrum", "probes": 100, "iterations": 512}
+    with pytest.raises(SpecError, match="too dear: the answer would take") as caught:
+        parse_probe({"problem": autoencoder, "at": at, "probe": asked})
+    assert (caught.value.at, caught.value.allowed, caught.value.status) == ("probe", "at most 120 s", 422)
 
 
 @pytest.mark.parametrize(

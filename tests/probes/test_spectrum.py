@@ -1,9 +1,14 @@
 """Spectra of H, G and F against numpy, the gradient's components, and the damping's filter."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from secondorder.core import Batch, Objective
+from secondorder.lanczos import WIDTH
+from secondorder.run import answers
+from secondorder.spec import parse_probe
 from tests.oracles import gauss_newton_of, gradient_of, hessian_of, make_problem
 from tests.probes import asking
 from tests.probes.formulas import X, breast_cancer, himmelblau
@@ -105,6 +110,109 @@ def test_the_hessian_of_a_network_is_indefinite_and_told_whole(network):
     assert np.isclose(np.sum(np.square(told["gradient"])), g @ g, rtol=1e-12)
     # Σ_j ν_j g_j² = gᵀHg
     assert np.isclose(np.sum(told["eigenvalues"] * told["gradient"] ** 2), g @ H @ g, rtol=1e-10)
+
+
+# --- by stochastic Lanczos quadrature ---------------------------------------------------------------------------------
+
+SMALL = {"name": "regression-network", "size": 20}
+MATRIX = {"hessian": hessian_of, "gauss-newton": gauss_newton_of, "fisher": gauss_newton_of}
+
+
+def estimated(w: np.ndarray, **asked: Any) -> list[dict[str, Any]]:
+    """What is told after each stage."""
+    body = {"problem": SMALL, "at": w.tolist(), "probe": {"name": "spectrum", "method": "lanczos", **asked}}
+    return [answer.data for answer in answers(parse_probe(body))]
+
+
+@pytest.fixture(scope="module", params=MATRIX)
+def stages(request, network):
+    J, w = network
+    asked = {"matrix": request.param, "probes": 30, "iterations": 40, "damping": 0.1}
+    return np.asarray(MATRIX[request.param](J, w)), np.asarray(gradient_of(J, w)), estimated(w, **asked)
+
+
+def test_the_gradients_measure_has_the_moments_of_the_matrix(stages):
+    C, g, (*_, told) = stages
+    ν, along = np.asarray(told["eigenvalues"]), np.asarray(told["gradient"])
+    size, u = np.linalg.norm(C, 2), g
+    for m in range(80):
+        assert np.sum(along**2 * (ν / size) ** m) == pytest.approx(g @ u, rel=1e-9)
+        u = C @ u / size
+    np.testing.assert_allclose(told["filter"], ν / (ν + 0.1), rtol=1e-12)
+
+
+def test_the_random_probes_tell_traces(stages):
+    """The mean of D Σ_k ω_k ν_k^m estimates tr C^m; what it misses is within four of its own standard errors."""
+    C, _, (*_, told) = stages
+    ν, ω = np.asarray(told["nodes"]), np.asarray(told["weights"])
+    assert ν.shape == ω.shape == (30, 40)
+    for m, exact in enumerate([len(C), np.trace(C), np.sum(C * C)]):
+        each = len(C) * np.sum(ω * ν**m, axis=1)
+        assert abs(each.mean() - exact) <= 4 * each.std() / np.sqrt(30) + 1e-9 * exact
+
+
+def test_the_extremes_are_the_matrixs(stages):
+    C, _, (*_, told) = stages
+    ν = np.linalg.eigvalsh(C)
+    np.testing.assert_allclose(told["extremes"], ν[[0, -1]], atol=float(1e-9 * ν[-1]))
+
+
+def test_the_density_is_that_of_the_eigenvalues(stages):
+    """The area between it and the eigenvalues, blurred alike, is what 30 probes leave open: a few per cent of all."""
+    C, _, (*_, told) = stages
+    scale, grid, found = told["density"].values()
+    u, ν = (np.arcsinh(np.asarray(part) / scale) / np.log(10) for part in (grid, np.linalg.eigvalsh(C)))
+    exact = np.mean(np.exp(-0.5 * ((u[:, None] - ν) / WIDTH) ** 2), axis=1) / (WIDTH * np.sqrt(2 * np.pi))
+    assert np.trapezoid(np.abs(found - exact), u) < 0.06
+    assert scale < 0.05 * np.linalg.norm(C, 2)
+
+
+def test_what_comes_after_each_stage(stages):
+    """The first probe is there first, then the gradient's own run, then the other probes; what was told stays."""
+    *_, told = stages
+    assert [answer["done"] for answer in told] == [1, 1, *range(2, 31)]
+    assert [answer["gradient"] is None for answer in told] == [True] + [False] * 30
+    for answer in told:
+        assert (answer["method"], answer["probes"], answer["iterations"]) == ("lanczos", 30, 40)
+        np.testing.assert_array_equal(answer["nodes"], told[-1]["nodes"][: answer["done"]])
+        np.testing.assert_array_equal(answer["weights"], told[-1]["weights"][: answer["done"]])
+    assert len({tuple(row) for row in np.asarray(told[-1]["nodes"]).tolist()}) == 30, "no two probes are the same"
+
+
+def test_the_same_question_has_the_same_answer(network):
+    _, w = network
+    one, two = (estimated(w, probes=2, iterations=8)[-1] for _ in range(2))
+    np.testing.assert_array_equal(one["nodes"], two["nodes"])
+
+
+def test_of_few_weights_no_more_iterations_than_weights():
+    told = asking.at({"name": "himmelblau"}, [3.5, 2.2], name="spectrum", method="lanczos")
+    _, g, H = himmelblau([3.5, 2.2])
+    ν, Q = np.linalg.eigh(H)
+    assert told["iterations"] == 2
+    np.testing.assert_allclose(told["eigenvalues"], ν, rtol=1e-12)
+    np.testing.assert_allclose(told["gradient"], np.abs(Q.T @ g), rtol=1e-11)
+    np.testing.assert_allclose(told["nodes"], np.tile(ν, (10, 1)), rtol=1e-12)
+
+
+def test_of_many_weights_it_is_the_method_in_float32_too():
+    """A classifier of 1210 weights: its largest eigenvalues are those that G's own factor has."""
+    problem = make_problem("digits-classifier", widths=(64, 16, 10))
+    told = asking.at({"name": "digits-classifier", "widths": [64, 16, 10]}, problem.start(0), name="spectrum",
+                     matrix="gauss-newton", probes=1)  # fmt: skip
+    assert (told["method"], told["nodes"].dtype) == ("lanczos", np.float32)
+    J = Objective(problem, Batch(*problem.data(0).train))
+    ν = np.linalg.eigvalsh(np.asarray(gauss_newton_of(J, problem.start(0))))
+    np.testing.assert_allclose(told["extremes"][1], ν[-1], rtol=1e-5)
+    np.testing.assert_allclose(told["eigenvalues"][-5:], ν[-5:], rtol=1e-4)
+    assert told["extremes"][0] > -1e-5 * ν[-1]
+
+
+def test_a_point_where_nothing_is_finite_is_answered():
+    problem = {"name": "regression-network", "size": 4, "dtype": "float32"}
+    told = asking.at(problem, [1e30] * 321, name="spectrum", method="lanczos", probes=1, iterations=4)
+    assert np.all(np.isnan(told["nodes"]))
+    assert np.all(np.isnan(told["density"]["density"]))
 
 
 def test_the_data_behind_the_formulas_are_the_problems():
