@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.server.events import STREAM, ids, long, run, short, under_way
+from tests.server.events import STREAM, Frame, ids, long, read, run, short, under_way
 
 CONVEX = {"problem": {"name": "logistic-cost"}, "optimizers": [{"name": "newton"}], "start": [1.0, -1.0]}
 
@@ -186,6 +186,19 @@ class TestParameters:
         assert answer.json()["at"] == query.partition("=")[0]
 
 
+LANCZOS = {
+    "problem": {"name": "rosenbrock"},
+    "at": [0.5, 0.5],
+    "probe": {"name": "spectrum", "method": "lanczos", "probes": 4},
+}
+
+
+def stages(client: httpx.Client, body: dict) -> list[Frame]:
+    """The answers to a question as they come."""
+    with client.stream("POST", "/api/probes", json=body, headers=STREAM) as response:
+        return read(response)
+
+
 class TestProbes:
     def test_at_weights(self, client):
         body = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}
@@ -208,6 +221,39 @@ class TestProbes:
     def test_unknown_run(self, client):
         answer = client.post("/api/probes", json={"run": "nothing", "step": 1, "probe": {"name": "spectrum"}})
         assert (answer.status_code, answer.json()["at"]) == (404, "run")
+
+    def test_stream_tells_each_stage(self, client):
+        told = stages(client, LANCZOS)
+        assert [frame.kind for frame in told] == ["probe"] * 5 + ["end"]
+        assert [frame.data["data"]["done"] for frame in told[:-1]] == [1, 1, 2, 3, 4]
+        assert told[-1].data == {"status": "finished", "reason": None}
+        assert told[-2].data == client.post("/api/probes", json=LANCZOS).json()
+
+    def test_stream_of_a_run(self, client):
+        id = finished(client, CONVEX)["id"]
+        body = {"run": id, "step": 1, "probe": {"name": "spectrum", "method": "lanczos", "probes": 1}}
+        told = stages(client, body)
+        assert [(frame.data["lane"], frame.data["step"]) for frame in told[:-1]] == [(0, 1)] * 2
+
+    def test_stream_of_an_answer_that_comes_at_once(self, client):
+        body = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}
+        told = stages(client, body)
+        assert [frame.kind for frame in told] == ["probe", "end"]
+        assert told[0].data == client.post("/api/probes", json=body).json()
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            ({"run": "nothing", "step": 1, "probe": {"name": "spectrum"}}, 404),
+            (LANCZOS | {"at": [0.5]}, 422),
+            (LANCZOS | {"probe": {"name": "spectrum", "matrix": "fisher"}}, 422),
+        ],
+        ids=["unknown run", "wrong dimension", "no such matrix"],
+    )
+    def test_stream_refuses_as_an_answer_does(self, client, body, status):
+        streamed, plain = (client.post("/api/probes", json=body, headers=how) for how in (STREAM, {}))
+        assert (streamed.status_code, streamed.json()) == (plain.status_code, plain.json())
+        assert streamed.status_code == status
 
     def test_are_answered_while_a_run_is_under_way(self, client):
         body = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}

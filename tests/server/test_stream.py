@@ -196,6 +196,27 @@ class TestQueue:
             assert impatient.get(f"/api/runs/{first}").json()["state"] == "running"
 
 
+# An answer in 101 stages of some tenths of a second.
+DEAR = {
+    "problem": {"name": "regression-network", "size": 10_000},
+    "at": [0.01] * 321,
+    "probe": {"name": "spectrum", "method": "lanczos", "probes": 100},
+}
+
+
+def test_an_answer_that_nobody_waits_for_is_given_up(impatient):
+    plain = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}
+    with (
+        impatient.stream("POST", "/api/probes", json=DEAR, headers=STREAM) as one,
+        impatient.stream("POST", "/api/probes", json=DEAR | {"seed": 1}, headers=STREAM) as two,
+    ):
+        coming = [frames(response.iter_raw()) for response in (one, two)]
+        assert [next(each).data["data"]["done"] for each in coming] == [1, 1]
+        assert impatient.post("/api/probes", json=plain).status_code == 503  # two are all that the queue holds
+    while impatient.post("/api/probes", json=plain).status_code == 503:
+        time.sleep(0.05)
+
+
 def open_and_do_not_read(address: str, spec: dict[str, Any]) -> socket.socket:
     """A viewer with a small window that takes nothing out of it."""
     host, port = address.removeprefix("http://").split(":")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from secondorder.probing import Answer
 from secondorder.run import Event
 from secondorder.server import worker as module
 from secondorder.server.wire import HEADER, Kind, Message
@@ -95,10 +96,60 @@ def test_run_that_is_watched_again_goes_on(worker):
     assert turns(said(worker, *commands))[:4] == [2, 1, 2, 1]
 
 
+def ask(job: int) -> dict:
+    body = {"problem": {"name": "rosenbrock"}, "at": [0, 0], "probe": {"name": "spectrum"}}
+    return {"do": "probe", "job": job, "body": body}
+
+
+@pytest.fixture
+def stages(monkeypatch) -> int:
+    """The answers to the next question come in so many stages."""
+    monkeypatch.setattr(module, "answers", lambda _: (Answer({"stage": k}, k == 3) for k in range(1, 4)))
+    return 3
+
+
 def test_questions_go_before_runs(worker, monkeypatch):
-    monkeypatch.setattr(module, "answer", lambda question: b"42")
-    kinds = [message.kind for message in said(worker, start(1), {"do": "probe", "job": 2})]
-    assert kinds.index(Kind.ANSWER) < kinds.index(Kind.FRAME)
+    monkeypatch.setattr(module, "answers", lambda _: iter([Answer({"found": float("nan")}, True)]))
+    messages = [each for each in said(worker, start(1), ask(2)) if each.kind is not Kind.TURN]
+    told = b'{"name":"spectrum","lane":null,"step":null,"data":{"found":null}}'
+    assert messages[0] == Message(Kind.ANSWER, 2, told)
+
+
+def test_stages_of_an_answer_take_turns_with_runs(worker, stages):
+    messages = [each for each in said(worker, start(1), ask(2)) if each.kind not in (Kind.TURN, Kind.DONE)]
+    assert [each.job for each in messages][:6] == [2, 1, 2, 1, 2, 1]
+    assert [each.kind for each in messages if each.job == 2] == [Kind.PART] * (stages - 1) + [Kind.ANSWER]
+    assert [each.payload[-11:] for each in messages if each.job == 2] == [b'"stage":%d}}' % k for k in (1, 2, 3)]
+
+
+def test_a_new_question_does_not_wait_for_the_stages_of_another(worker, stages):
+    messages = [each for each in said(worker, ask(1), ask(2)) if each.kind in (Kind.PART, Kind.ANSWER)]
+    assert [each.job for each in messages] == [1, 2] * stages
+
+
+def test_stages_go_before_runs_that_nobody_watches(worker, stages):
+    messages = said(worker, start(1, watched=False), ask(2))
+    jobs = [each.job for each in messages if each.kind in (Kind.PART, Kind.ANSWER, Kind.FRAME)]
+    assert jobs[:stages] == [2] * stages
+
+
+def test_a_question_is_dropped_between_its_stages(worker, monkeypatch):
+    """Its first stage is heard of, then comes the word that nobody waits any more."""
+    closed = []
+
+    def answers(_request: object) -> Iterator[Answer]:
+        try:
+            yield Answer({}, False)
+            worker.inbox.put({"do": "cancel", "job": 1})
+            yield Answer({}, False)
+            yield Answer({}, True)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(module, "answers", answers)
+    messages = [each.kind for each in said(worker, ask(1)) if each.kind is not Kind.TURN]
+    assert messages == [Kind.PART, Kind.PART, Kind.DONE]
+    assert closed
 
 
 def test_cancelled_run_says_no_more(worker):
@@ -108,7 +159,7 @@ def test_cancelled_run_says_no_more(worker):
 
 
 def test_lessons_are_warmed_when_there_is_nothing_else(worker, monkeypatch):
-    monkeypatch.setattr(module, "probe", lambda request: {})
+    monkeypatch.setattr(module, "answers", lambda request: iter([Answer({}, True)]))
     jobs = [message.job for message in said(worker, {"do": "warm", "job": 1, "spec": SPEC}, start(2))]
     assert jobs.index(1) > max(k for k, job in enumerate(jobs) if job == 2)
 

@@ -14,6 +14,11 @@ import pytest
 from tests.server.events import STREAM, frames, long, numbered, read, run, short, under_way
 from tests.serving import Server, server
 
+STAGED = {
+    "problem": {"name": "regression-network", "size": 10_000},
+    "at": [0.01] * 321,
+    "probe": {"name": "spectrum", "method": "lanczos", "probes": 20},
+}
 PROBE = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": "quadratic-model"}}
 
 
@@ -70,6 +75,16 @@ class TestKilled:
             time.sleep(0.2)
             kill(victim)
             assert np.shape(answer.result().json()["data"]["hessian"]) == (2, 2)
+
+    def test_stages_of_an_answer_go_on_where_they_were(self, client, victim):
+        with client.stream("POST", "/api/probes", json=STAGED, headers=STREAM) as response:
+            coming = frames(response.iter_raw())
+            told = [next(coming), next(coming), next(coming)]
+            kill(victim)
+            told += list(coming)
+        answers = [frame.data["data"] for frame in told[:-1]]
+        assert [answer["done"] for answer in answers] == [1, *range(1, 21)]
+        assert all(answer["nodes"] == answers[-1]["nodes"][: answer["done"]] for answer in answers)
 
     def test_idle_worker_is_replaced(self, client, victim):
         kill(victim)

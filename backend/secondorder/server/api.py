@@ -235,6 +235,10 @@ def _add_questions(app: FastAPI, broker: Broker) -> None:
         fields: dict[str, Any] = {"body": orjson.Fragment(body)}
         if asked.spec is not None:
             fields["spec"] = asked.spec.canonical()
+        if "text/event-stream" in request.headers.get("accept", ""):
+            answers = broker.answers("probe", **fields)
+            # A refusal has its own status, so nothing is sent before the first answer.
+            return stream.AnswerStream(broker, await unless_gone(request, anext(answers)), answers)
         answer = await unless_gone(request, broker.ask("probe", **fields))
         return Content.of(answer, "application/json", level=1).answer(request, "no-store")
 

@@ -13,9 +13,9 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -75,11 +75,20 @@ class Execution(Job):
         return self.was_watched and not self.viewers
 
 
+class Answer(NamedTuple):
+    """What the worker says to a question: all of it, or what is known so far."""
+
+    body: bytes
+    whole: bool
+
+
 @dataclass
 class Question(Job):
     """A probe or parameters that somebody waits for."""
 
-    answer: asyncio.Future[bytes] = field(kw_only=True)
+    heard: asyncio.Queue[Answer | Exception] = field(kw_only=True, default_factory=asyncio.Queue)
+    count: int = 0  # answers heard
+    replayed: int = 0  # of these, those that the present worker has not yet given again
 
 
 class Broker:
@@ -166,7 +175,7 @@ class Broker:
             self._end_early(job, "failed", why)
         elif isinstance(job, Question):
             del self._jobs[number]
-            self._settle(job, Failed(500, why))
+            job.heard.put_nowait(Failed(500, why))
         else:
             del self._jobs[number]
 
@@ -177,6 +186,8 @@ class Broker:
         if isinstance(job, Execution):
             job.replayed = len(job.run.log.frames)
             job.told_watched = fields["watched"] = not job.is_abandoned
+        elif isinstance(job, Question):
+            job.replayed = job.count
         self.worker.send(**fields)
 
     def _forget_cancelled(self) -> None:
@@ -219,17 +230,26 @@ class Broker:
                 timer = self._cancelled.pop(message.job, None)
                 if timer:
                     timer.cancel()
-            case Kind.ANSWER | Kind.ERROR:
+            case Kind.PART | Kind.ANSWER | Kind.ERROR:
                 job = self._jobs.get(message.job)
                 if isinstance(job, Execution):
                     told = orjson.loads(message.payload)
                     self._end_early(job, "failed", told["message"], working=False)
                 elif isinstance(job, Question):
-                    del self._jobs[message.job]
-                    failed = message.kind is Kind.ERROR
-                    self._settle(job, Failed(**orjson.loads(message.payload)) if failed else message.payload)
+                    self._hear_answer(job, message)
                 else:
                     self._jobs.pop(message.job, None)
+
+    def _hear_answer(self, question: Question, message: Message) -> None:
+        if message.kind is not Kind.PART:
+            del self._jobs[question.number]
+        if message.kind is Kind.ERROR:
+            question.heard.put_nowait(Failed(**orjson.loads(message.payload)))
+        elif question.replayed:
+            question.replayed -= 1
+        else:
+            question.count += 1
+            question.heard.put_nowait(Answer(message.payload, message.kind is Kind.ANSWER))
 
     def _hear_frame(self, execution: Execution, message: Message) -> None:
         if execution.replayed:
@@ -388,7 +408,7 @@ class Broker:
         if execution:
             self._end_early(execution, "cancelled", "cancelled")
 
-    async def follow(self, run: Run, after: int, changed: asyncio.Event) -> AsyncIterator[bytes]:
+    async def follow(self, run: Run, after: int, changed: asyncio.Event) -> AsyncGenerator[bytes, None]:
         """The frames of a run behind event ``after`` (-1: all), joined as far as they are there; b"" after a silence.
 
         ``changed`` is what `watching` gave. Ends with the run, or when the server closes. An ``after`` that the log has
@@ -423,28 +443,32 @@ class Broker:
 
     # --- Questions ------------------------------------------------------------------------------------------------
 
-    async def ask(self, do: str, **fields: Any) -> bytes:
-        """The worker's answer, asked for again should the worker die, and no more once this call is cancelled."""
+    async def answers(self, do: str, **fields: Any) -> AsyncGenerator[Answer, None]:
+        """The worker's answers, the last one whole; asked for again should the worker die, and no more once closed."""
         if self.closing or sum(isinstance(job, Question) for job in self._jobs.values()) >= self.settings.queue:
             raise Busy(1)
         number = next(self._numbers)
-        answer = asyncio.get_running_loop().create_future()
-        question = Question(number, {"do": do, "job": number, **fields}, answer=answer)
-        self._jobs[number] = question
+        question = self._jobs[number] = Question(number, {"do": do, "job": number, **fields})
         self._send(question)
         try:
-            return await answer
-        except asyncio.CancelledError:
-            self._let_go(number)
-            raise
+            while True:
+                heard = await question.heard.get()
+                if isinstance(heard, Exception):
+                    raise heard
+                yield heard
+                if heard.whole:
+                    return
+        finally:
+            if number in self._jobs:  # whoever asked has gone
+                self._let_go(number)
 
-    def _settle(self, question: Question, outcome: bytes | Exception) -> None:
-        if question.answer.done():
-            return
-        if isinstance(outcome, Exception):
-            question.answer.set_exception(outcome)
-        else:
-            question.answer.set_result(outcome)
+    async def ask(self, do: str, **fields: Any) -> bytes:
+        """The worker's whole answer."""
+        body = b""
+        async with contextlib.aclosing(self.answers(do, **fields)) as told:
+            async for answer in told:
+                body = answer.body
+        return body
 
     # --- The end --------------------------------------------------------------------------------------------------
 
@@ -455,7 +479,7 @@ class Broker:
             execution.run.wake()
         for job in list(self._jobs.values()):
             if isinstance(job, Question):
-                self._settle(job, Busy())
+                job.heard.put_nowait(Busy())
 
     async def stop(self) -> None:
         """Ends the worker and closes the store."""

@@ -1,17 +1,21 @@
-"""A run's log as server-sent events.
+"""A run's log, or the stages of an answer, as server-sent events.
 
 FastAPI's own SSE, and a task for every heartbeat, collapse when hundreds of viewers come back at once; here a viewer is
 a place in the log and one timer.
 """
 
 import asyncio
+import contextlib
 import re
+from collections.abc import AsyncGenerator
+from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from secondorder.server.broker import Broker
+from secondorder.server.broker import Answer, Broker, Busy, Failed
 from secondorder.server.files import IMMUTABLE
 from secondorder.server.guard import error
 from secondorder.server.store import Run
@@ -53,39 +57,38 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-class EventStream(Response):
-    """Streams a run to one viewer, from behind event ``after`` on."""
+class Stream(Response):
+    """Streams events to one client for as long as it stays and reads."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, broker: Broker, run: Run, after: int, status: int = 200, cacheable: bool = False):
-        is_fixed = cacheable and run.state == "finished"
+    def __init__(self, broker: Broker, status: int = 200, cache: str = "no-store"):
         headers = {
-            "cache-control": IMMUTABLE if is_fixed else "no-store",
+            "cache-control": cache,
             "vary": "last-event-id",
             "x-accel-buffering": "no",  # nginx would collect it
         }
         super().__init__(None, status, headers)
         del self.headers["content-length"]
-        self.broker, self.run, self.after = broker, run, after
+        self.broker = broker
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.broker.watching(self.run) as changed:
-            sending = asyncio.ensure_future(self._send_all(send, changed))
-            leaving = asyncio.ensure_future(disconnected(receive))
-            closing = asyncio.ensure_future(self.broker.closed.wait())
-            try:
-                await asyncio.wait({sending, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if closing.done():
-                    await asyncio.wait({sending}, timeout=FAREWELL)
-                if not (sending.done() or leaving.done()) or (sending.done() and sending.result() is DROPPED):
-                    await cut_off(scope)
-            finally:
-                for task in (sending, leaving, closing):
-                    task.cancel()
-                await asyncio.gather(sending, leaving, closing, return_exceptions=True)
+    async def stream(self, pieces: AsyncGenerator[bytes, None], scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the pieces as they come, until they end or the client or the server does."""
+        sending = asyncio.ensure_future(self._send_all(pieces, send))
+        leaving = asyncio.ensure_future(disconnected(receive))
+        closing = asyncio.ensure_future(self.broker.closed.wait())
+        try:
+            await asyncio.wait({sending, leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done():
+                await asyncio.wait({sending}, timeout=FAREWELL)
+            if not (sending.done() or leaving.done()) or (sending.done() and sending.result() is DROPPED):
+                await cut_off(scope)
+        finally:
+            for task in (sending, leaving, closing):
+                task.cancel()
+            await asyncio.gather(sending, leaving, closing, return_exceptions=True)
 
-    async def _send_all(self, send: Send, changed: asyncio.Event) -> object:
+    async def _send_all(self, pieces: AsyncGenerator[bytes, None], send: Send) -> object:
         async def send_in_time(message: dict) -> None:
             async with asyncio.timeout(self.broker.settings.patience):
                 await send(message)
@@ -93,13 +96,53 @@ class EventStream(Response):
         try:
             await send_in_time({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send_in_time({"type": "http.response.body", "body": RETRY, "more_body": True})
-            async for frames in self.broker.follow(self.run, self.after, changed):
-                await send_in_time({"type": "http.response.body", "body": frames or ALIVE, "more_body": True})
+            async for piece in pieces:
+                await send_in_time({"type": "http.response.body", "body": piece or ALIVE, "more_body": True})
             await send_in_time({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:  # it has read nothing for so long: it may come back and resume
             self.broker.metrics.dropped.inc()
             return DROPPED
+        finally:
+            await pieces.aclose()
         return None
+
+
+class EventStream(Stream):
+    """A run, from behind event ``after`` on."""
+
+    def __init__(self, broker: Broker, run: Run, after: int, status: int = 200, cacheable: bool = False):
+        super().__init__(broker, status, IMMUTABLE if cacheable and run.state == "finished" else "no-store")
+        self.run, self.after = run, after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.broker.watching(self.run) as changed:
+            await self.stream(self.broker.follow(self.run, self.after, changed), scope, receive, send)
+
+
+class AnswerStream(Stream):
+    """The answers to a question as events ``probe``, each better than the one before, and an ``end``."""
+
+    def __init__(self, broker: Broker, first: Answer, others: AsyncGenerator[Answer, None]):
+        super().__init__(broker)
+        self.first, self.others = first, others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream(self._events(), scope, receive, send)
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        end: dict[str, Any] = {"status": "finished", "reason": None}
+        async with contextlib.aclosing(self.others) as others:
+            yield _event("probe", self.first.body)
+            try:
+                async for answer in others:
+                    yield _event("probe", answer.body)
+            except (Busy, Failed) as raised:
+                end = {"status": "failed", "reason": str(raised)}
+        yield _event("end", orjson.dumps(end))
+
+
+def _event(kind: str, data: bytes) -> bytes:
+    return b"".join((b"event: ", kind.encode(), b"\ndata: ", data, b"\n\n"))
 
 
 async def cut_off(scope: Scope) -> None:

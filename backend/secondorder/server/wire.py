@@ -28,6 +28,7 @@ class Kind(IntEnum):
     DONE = 4  # the worker has let go of a cancelled job
     ANSWER = 5  # the answer to a question
     ERROR = 6  # the job raised: JSON {"message", "at", "allowed", "status"}
+    PART = 7  # the answer to a question as far as it is known; more follows
 
 
 class Message(NamedTuple):

@@ -1,12 +1,14 @@
 """The process that owns the device: ``python -m secondorder.server.worker CACHE``, started and replaced by the broker.
 
-Runs under way are generators of events. They take turns, an event or a few at a time, so that a short run is answered
-while a long one is under way; between two events come questions (probes, parameters), and what to cancel is looked at.
-Runs that somebody watches go before those that nobody does, and the lessons are compiled when there is nothing else.
+What is under way is a generator of messages: the events of a run, or the stages of an answer. They take turns, a
+message or a few at a time, so that a short run is answered while a long one is under way; between two messages comes
+the first stage of new questions (probes, parameters), and what to cancel is looked at. What somebody waits for goes
+before runs that nobody watches, and the lessons are compiled when there is nothing else.
 """
 
 import contextlib
 import io
+import itertools
 import os
 import queue
 import signal
@@ -16,7 +18,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import jax
@@ -24,7 +26,7 @@ import numpy as np
 import orjson
 
 from secondorder import spec
-from secondorder.run import Event, configure, events, first_weights, parameters, probe
+from secondorder.run import Event, answers, configure, events, first_weights, parameters
 from secondorder.server.wire import Kind, Message, read_command
 
 SLICE = 0.02  # seconds of one turn, if it has more than one event
@@ -43,24 +45,43 @@ def frame(event: Event, number: int) -> bytes:
     return b"".join((f"{head}event: {event.kind}\ndata: ".encode(), encode(event.data), b"\n\n"))
 
 
+def frames(job: int, read: spec.RunSpec) -> Generator[Message, None, None]:
+    """The events of a run."""
+    numbers = itertools.count()
+    with contextlib.closing(events(read)) as happening:
+        for event in happening:
+            if event.kind == "clock":
+                yield Message(Kind.FRAME, job, frame(event, -1))
+                continue
+            number = next(numbers)
+            lane, last = -1, -1
+            if event.kind == "chunk":
+                lane, last = event.data["lane"], event.data["first"] + len(event.data["columns"]["loss"]) - 1
+            kind = Kind.END if event.kind == "end" else Kind.FRAME
+            yield Message(kind, job, frame(event, number), number, lane, last)
+
+
+def replies(job: int, question: dict[str, Any]) -> Generator[Message, None, None]:
+    """The answer to a question: a probe as JSON, after each of its stages, or a lane's parameters at a step as .npz."""
+    if question["do"] == "probe":
+        request = spec.parse_probe(question["body"], find=lambda _: spec.parse(question["spec"]))
+        lane, step = (request.lane, request.step) if request.spec else (None, None)
+        for answer in answers(request):
+            payload = encode({"name": request.name, "lane": lane, "step": step, "data": answer.data})
+            yield Message(Kind.ANSWER if answer.whole else Kind.PART, job, payload)
+        return
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **parameters(spec.parse(question["spec"]), question["lane"], question["step"]))
+    yield Message(Kind.ANSWER, job, file.getvalue())
+
+
 @dataclass
 class UnderWay:
-    """A run under way."""
+    """A run or a question under way; its last message is an END or an ANSWER."""
 
     job: int
-    events: Generator[Event, None, None]
+    messages: Generator[Message, None, None]
     watched: bool = True
-    next_id: int = field(default=0)
-
-    def message(self, event: Event) -> Message:
-        if event.kind == "clock":
-            return Message(Kind.FRAME, self.job, frame(event, -1))
-        number, self.next_id = self.next_id, self.next_id + 1
-        if event.kind == "chunk":
-            last = event.data["first"] + len(event.data["columns"]["loss"]) - 1
-            return Message(Kind.FRAME, self.job, frame(event, number), number, event.data["lane"], last)
-        kind = Kind.END if event.kind == "end" else Kind.FRAME
-        return Message(kind, self.job, frame(event, number), number)
 
 
 def error(job: int, raised: Exception) -> Message:
@@ -71,17 +92,6 @@ def error(job: int, raised: Exception) -> Message:
         traceback.print_exception(raised)
         told = {"message": f"internal error ({type(raised).__name__})", "at": None, "allowed": None, "status": 500}
     return Message(Kind.ERROR, job, encode(told))
-
-
-def answer(question: dict[str, Any]) -> bytes:
-    """The answer to a question: a probe as JSON, or a lane's parameters at a step as .npz."""
-    if question["do"] == "probe":
-        request = spec.parse_probe(question["body"], find=lambda _: spec.parse(question["spec"]))
-        lane, step = (request.lane, request.step) if request.spec else (None, None)
-        return encode({"name": request.name, "lane": lane, "step": step, "data": probe(request)})
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **parameters(spec.parse(question["spec"]), question["lane"], question["step"]))
-    return file.getvalue()
 
 
 def warming(lesson: dict[str, Any]) -> Iterator[None]:
@@ -96,7 +106,7 @@ def warming(lesson: dict[str, Any]) -> Iterator[None]:
     for name in POINT_PROBES:
         body = {"problem": read.canonical()["problem"], "at": start, "probe": {"name": name}}
         with contextlib.suppress(spec.SpecError):  # a probe that does not fit the lesson's problem
-            probe(spec.parse_probe(body))
+            next(answers(spec.parse_probe(body)))
         yield
 
 
@@ -104,8 +114,8 @@ class Worker:
     def __init__(self, out: BinaryIO):
         self.out = out
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.runs: deque[UnderWay] = deque()
-        self.questions: deque[dict[str, Any]] = deque()
+        self.under_way: deque[UnderWay] = deque()
+        self.questions: deque[UnderWay] = deque()  # those not yet begun
         self.lessons: deque[tuple[int, Iterator[None]]] = deque()
         self.current = -1
 
@@ -129,25 +139,24 @@ class Worker:
                     self.say(error(job, raised))
                     return
                 # The newest comes first: who moves a slider waits for it.
-                self.runs.appendleft(UnderWay(job, events(read), command["watched"]))
+                self.under_way.appendleft(UnderWay(job, frames(job, read), command["watched"]))
             case "watched":
-                for under_way in self.runs:
-                    if under_way.job == job:
-                        under_way.watched = command["watched"]
+                for each in self.under_way:
+                    if each.job == job:
+                        each.watched = command["watched"]
             case "cancel":
                 self.drop(job)
-                self.questions = deque(question for question in self.questions if question["job"] != job)
                 self.say(Message(Kind.DONE, job))
             case "warm":
                 self.lessons.append((job, warming(command["spec"])))
             case _:
-                self.questions.append(command)
+                self.questions.append(UnderWay(job, replies(job, command)))
 
     def drop(self, job: int) -> None:
-        for under_way in list(self.runs):
-            if under_way.job == job:
-                self.runs.remove(under_way)
-                under_way.events.close()
+        for waiting in (self.under_way, self.questions):
+            for each in [each for each in waiting if each.job == job]:
+                waiting.remove(each)
+                each.messages.close()
 
     def begin(self, job: int) -> None:
         """Tells whose turn it is: should the device take the process down, the broker knows whom to blame."""
@@ -156,29 +165,23 @@ class Worker:
             self.say(Message(Kind.TURN, job))
 
     def turn(self) -> None:
-        """One turn of the run whose turn it is."""
-        under_way = next((candidate for candidate in self.runs if candidate.watched), self.runs[0])
-        self.runs.remove(under_way)
-        self.begin(under_way.job)
+        """One turn of a new question, or else of what is next."""
+        waiting = self.questions or self.under_way
+        one = next((each for each in waiting if each.watched), waiting[0])
+        waiting.remove(one)
+        self.begin(one.job)
         began = time.perf_counter()
         try:
-            for event in under_way.events:
-                self.say(under_way.message(event))
-                if time.perf_counter() - began > SLICE or not self.inbox.empty() or event.kind == "end":
+            for message in one.messages:
+                self.say(message)
+                if message.kind in (Kind.END, Kind.ANSWER):
+                    return
+                if time.perf_counter() - began > SLICE or not self.inbox.empty():
                     break
         except Exception as raised:
-            self.say(error(under_way.job, raised))
-            return
-        if event.kind != "end":
-            self.runs.append(under_way)
-
-    def reply(self) -> None:
-        question = self.questions.popleft()
-        self.begin(question["job"])
-        try:
-            self.say(Message(Kind.ANSWER, question["job"], answer(question)))
-        except Exception as raised:
-            self.say(error(question["job"], raised))
+            self.say(error(one.job, raised))
+        else:
+            self.under_way.append(one)
 
     def warm(self) -> None:
         job, pieces = self.lessons[0]
@@ -194,7 +197,7 @@ class Worker:
 
     def work(self) -> None:
         while True:
-            busy = self.runs or self.questions or self.lessons
+            busy = self.under_way or self.questions or self.lessons
             if not busy:
                 self.begin(0)
             try:
@@ -203,9 +206,7 @@ class Worker:
                     busy = True
             except queue.Empty:
                 pass
-            if self.questions:
-                self.reply()
-            elif self.runs:
+            if self.questions or self.under_way:
                 self.turn()
             elif self.lessons:
                 self.warm()
