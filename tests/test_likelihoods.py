@@ -21,6 +21,8 @@ class Compiled:
         self.loss: Any = jax.jit(likelihood.loss)
         self.root: Any = jax.jit(likelihood.root)
         self.scores: Any = jax.jit(likelihood.scores)
+        self.multiply: Any = jax.jit(likelihood.multiply)
+        self.sample: Any = jax.jit(likelihood.sample)
 
 
 SQUARED_ERROR, LOGISTIC, SOFTMAX = Compiled(SquaredError()), Compiled(Logistic()), Compiled(Softmax())
@@ -88,6 +90,68 @@ def test_scores_of_a_gaussian_have_its_second_moments():
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_the_fisher_matrix_of_the_outputs_is_gz(likelihood):
     np.testing.assert_allclose(gram(likelihood.scores(Z)), gram(likelihood.root(Z)), atol=1e-15)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_multiplying_is_by_gz_which_is_not_formed(likelihood):
+    Gz = gram(likelihood.root(Z))
+    for u in np.concatenate([np.eye(4), np.random.default_rng(0).standard_normal((3, 4))]):
+        np.testing.assert_allclose(likelihood.multiply(Z, u), Gz @ u, atol=1e-15)
+
+
+DRAWS = 100_000
+
+
+def drawn(likelihood) -> np.ndarray:
+    """Dz of many examples with the same outputs, each for a target of its own."""
+    return np.asarray(likelihood.sample(jax.random.key(1), np.tile(Z, (DRAWS, 1))))
+
+
+def as_often(counts, probabilities):
+    """Whether counts out of DRAWS are within five standard deviations of what the probabilities make expected."""
+    p = np.asarray(probabilities)
+    return np.all(np.abs(counts - DRAWS * p) < 5 * np.sqrt(DRAWS * p * (1 - p)))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_samples_have_mean_zero_and_covariance_gz(likelihood):
+    Dz = drawn(likelihood)
+    assert np.all(np.abs(Dz.mean(axis=0)) < 5 * Dz.std(axis=0) / np.sqrt(DRAWS))
+    products = Dz[:, :, None] * Dz[:, None]
+    error = np.abs(products.mean(axis=0) - gram(likelihood.root(Z)))
+    assert np.all(error < 5 * products.std(axis=0) / np.sqrt(DRAWS) + 1e-15)
+
+
+def test_samples_of_a_gaussian_are_normal():
+    for Dz in drawn(SQUARED_ERROR).T:
+        assert stats.kstest(Dz, stats.norm.cdf).pvalue > 1e-4
+
+
+def test_samples_of_logistic_outputs_are_the_gradients_for_bits_drawn_with_their_probabilities():
+    p, Dz = special.expit(Z), drawn(LOGISTIC)
+    bits = Dz < 0
+    np.testing.assert_allclose(Dz, p - bits, atol=1e-15)
+    assert as_often(bits.sum(axis=0), p)
+    # Sixteen targets, each as often as the product of its bits' probabilities: they are independent.
+    patterns, counts = np.unique(bits, axis=0, return_counts=True)
+    assert len(patterns) == 16
+    assert as_often(counts, np.prod(np.where(patterns, p, 1 - p), axis=1))
+
+
+def test_samples_of_a_softmax_are_the_gradients_for_classes_drawn_with_their_probabilities():
+    p, Dz = special.softmax(Z), drawn(SOFTMAX)
+    classes = np.argmin(Dz, axis=1)
+    np.testing.assert_allclose(Dz, p - np.eye(4)[classes], atol=1e-15)
+    assert as_often(np.bincount(classes, minlength=4), p)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_sample_is_a_gradient_of_the_loss(likelihood):
+    """Dz = ∂L/∂z for the target t that belongs to it, by differences."""
+    Dz = drawn(likelihood)[0]
+    t = {SOFTMAX: int(np.argmin(Dz)), LOGISTIC: (Dz < 0).astype(float)}.get(likelihood, Z - Dz)
+    gradient = [derivative(lambda s, i=i: likelihood.loss(Z + s * np.eye(4)[i], t)) for i in range(4)]
+    np.testing.assert_allclose(Dz, gradient, atol=1e-9)
 
 
 @pytest.mark.parametrize("far", [40.0, 300.0, 1400.0])

@@ -34,6 +34,7 @@ class LinearRegression(Problem):
     kind = "data"
     rate = 0.1
     window = ((-2.0, 2.0), (-2.0, 2.0))
+    defaults = {"pullback-diagonal": {"rate": 0.1}}
     likelihood = SquaredError()
     predicts = True
 
