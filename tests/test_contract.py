@@ -19,7 +19,8 @@ from secondorder.run import probe
 from secondorder.spec import SpecError, build, parse, parse_probe
 
 PROBLEMS, OPTIMIZERS, PROBES = catalog.all_problems(), catalog.all_optimizers(), catalog.all_probes()
-FIRST_ORDER = {"gradient-descent", "momentum", "adam"}
+FIRST_ORDER = {"gradient-descent", "momentum", "adam", "taylor-gradient-descent"}
+NOISY = {"pullback-diagonal"}  # of a fixed rate: on mini-batches their noise holds it up
 STATUSES = {"converged", "diverged", "stopped", "budget"}
 DEAR = 0.1  # seconds a step: of these, few steps
 
@@ -84,7 +85,8 @@ def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     # Progress, with names alone: lower cost, and what knows the curvature gets close to where the gradient vanishes.
     assert lane.status in ("converged", "budget")
     assert lane.loss[-1] < lane.loss[0]
-    if run.spec.steps > 2 and optimizer not in FIRST_ORDER:
+    held_up = optimizer in NOISY and run.spec.problem.batch_size
+    if run.spec.steps > 2 and optimizer not in FIRST_ORDER and not held_up:
         assert lane.gradient_norm[-1] < lane.gradient_norm[0] / 10
     if lane.status == "converged":
         assert lane.gradient_norm[-1] <= run.spec.tolerance
