@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import httpx
 import numpy as np
@@ -25,7 +25,7 @@ PROBE = {"problem": {"name": "rosenbrock"}, "at": [0.5, 0.5], "probe": {"name": 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Server]:
     """A server whose worker the tests kill."""
-    with server(SECONDORDER_WARM="0", SECONDORDER_CANCELLING="1") as started:
+    with server(SECONDORDER_WARM="0", SECONDORDER_CANCELLING="0.2", SECONDORDER_LEAVING="1.5") as started:
         started.wait_until_ready()
         yield started
 
@@ -35,6 +35,15 @@ def client(victim: Server) -> Iterator[httpx.Client]:
     victim.wait_until_ready()
     with httpx.Client(base_url=victim.address, timeout=60) as client:
         yield client
+
+
+@contextmanager
+def stopped(victim: Server) -> Iterator[int]:
+    """The worker does nothing for a while, as if it compiled."""
+    worker = victim.worker
+    os.kill(worker, signal.SIGSTOP)
+    yield worker
+    os.kill(worker, signal.SIGCONT)
 
 
 def kill(victim: Server) -> None:
@@ -115,6 +124,50 @@ class TestStuck:
             assert list(coming)[-1].data["lanes"][0]["status"] == "cancelled"
             assert run(client, short())[-1].kind == "end"
         assert victim.worker != stuck
+
+    def test_while_it_compiles(self, client, victim):
+        """Twelve layers nobody has compiled before: the run is announced, and its first step is seconds away."""
+        widths = [64, *(8 + (os.getpid() >> k & 7) for k in range(0, 33, 3)), 64]
+        spec = short(problem={"name": "digits-autoencoder", "widths": widths}, optimizers=[{"name": "kfac"}])
+        run(client, short())
+        with under_way(client, spec, events=1) as (id, coming):
+            time.sleep(0.2)
+            compiling = victim.worker
+            client.delete(f"/api/runs/{id}")
+            assert [frame.kind for frame in coming] == ["end"]
+            assert victim.worker == compiling, "it is told before anything else happens"
+            assert run(client, short())[-1].kind == "end"
+        assert victim.worker != compiling
+
+    def test_where_nobody_else_waits(self, client, victim):
+        """Then the worker may as well come to its end."""
+        with under_way(client, long(steps=50000), events=8) as (id, coming), stopped(victim) as worker:
+            client.delete(f"/api/runs/{id}")
+            assert list(coming)[-1].data["lanes"][0]["status"] == "cancelled"
+            time.sleep(0.6)
+        assert run(client, short())[-1].kind == "end"
+        assert victim.worker == worker
+
+    def test_what_was_only_left_is_given_more_time(self, client, victim):
+        """A reader who moves on asks for the same program again: what compiles now is what she waits for then."""
+        with ThreadPoolExecutor(1) as other:
+            with stopped(victim) as worker:
+                with pytest.raises(httpx.ReadTimeout):
+                    client.post("/api/probes", json=PROBE, timeout=0.2)
+                waiting = other.submit(run, client, short())
+                time.sleep(0.6)
+            assert waiting.result()[-1].kind == "end"
+        assert victim.worker == worker
+
+    def test_what_others_have_computed_is_worth_waiting_for(self, client, victim):
+        spec = long(steps=50000)
+        with under_way(client, spec, events=5), under_way(client, long(steps=50000), events=5) as (id, _):
+            time.sleep(1)
+            with stopped(victim) as worker:
+                client.delete(f"/api/runs/{id}")
+                time.sleep(0.6)
+            assert run(client, short())[-1].kind == "end"
+        assert victim.worker == worker
 
     def test_others_go_on(self, client, victim):
         spec = long(steps=1200)

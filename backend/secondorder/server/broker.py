@@ -6,6 +6,12 @@ many frames as the log already holds are thrown away and the rest goes on where 
 
 A run ends early when somebody cancels it, or when it has had viewers and has had none for `Settings.grace` seconds. One
 that was posted without a stream and that nobody ever watched runs to its end: whoever posted it comes for its data.
+
+Between two chunks the worker hears that a job is cancelled. While it compiles it does not, and compiling cannot be
+stopped: a worker that does not let go in time is replaced as soon as anybody else waits for it. That costs half a
+second and what the other runs have computed, so it has `Settings.cancelling` seconds, or as long as replaying those
+would take, up to `Settings.leaving`. With what was merely left it has that long: a reader who moves on mostly wants the
+same program with another number, and a new worker would compile it from the beginning, again and again.
 """
 
 import asyncio
@@ -27,6 +33,7 @@ from secondorder.spec import RunSpec
 
 DEATHS = 3  # a job that the worker died of this often is given up
 PACE = 5e-5  # seconds that a viewer leaves to each other one before it is sent more, as much as there is by then
+AGAIN = 0.1  # seconds after which an overdue worker is looked at again
 HASTE = 0.5  # seconds: a worker that dies again before it was ready is started anew after 1, 2, 4, … times this
 
 log = logging.getLogger("uvicorn.error")
@@ -69,6 +76,7 @@ class Execution(Job):
     replayed: int = 0  # frames of the log that the present worker has not yet produced again
     expiry: asyncio.TimerHandle | None = None
     since: float = field(default_factory=time.monotonic)
+    begun: float | None = None  # when its first event came
 
     @property
     def is_abandoned(self) -> bool:
@@ -195,24 +203,30 @@ class Broker:
             timer.cancel()
         self._cancelled.clear()
 
-    def _let_go(self, number: int) -> None:
-        """Has the worker drop a job, and replaces the worker should it not come round to that."""
+    def _let_go(self, number: int, patience: float) -> None:
+        """Has the worker drop a job, and replaces the worker should it not come round to that in so many seconds."""
         self._jobs.pop(number, None)
         if self.worker is None or self.closing:
             return
         self.worker.send(do="cancel", job=number)
-        self._await_release(number, self.worker)
+        self._await_release(number, self.worker, patience)
 
-    def _await_release(self, number: int, worker: WorkerProcess) -> None:
+    def _await_release(self, number: int, worker: WorkerProcess, patience: float) -> None:
         def overdue() -> None:
-            if self._current == number:
+            others_wait = any(job.command["do"] != "warm" for job in self._jobs.values())
+            if self._current == number and others_wait:
                 log.warning("the worker does not let go of a cancelled job: it is replaced")
                 worker.kill()
-            else:  # the worker is busy with something that is wanted
-                self._await_release(number, worker)
+            else:  # the worker is busy with something that is wanted, or nothing is lost while it goes on
+                self._await_release(number, worker, AGAIN)
 
-        timer = asyncio.get_running_loop().call_later(self.settings.cancelling, overdue)
-        self._cancelled[number] = timer
+        self._cancelled[number] = asyncio.get_running_loop().call_later(patience, overdue)
+
+    def _at_stake(self, besides: Execution) -> float:
+        """Seconds that the other runs under way have taken: they take turns, and would again."""
+        others = [each for each in self._executions.values() if each is not besides]
+        begun = [each.begun for each in others if each.begun is not None]
+        return time.monotonic() - min(begun) if begun else 0.0
 
     def _hear(self, message: Message) -> None:
         if message.kind is Kind.FRAME or message.kind is Kind.END:
@@ -234,7 +248,7 @@ class Broker:
                 job = self._jobs.get(message.job)
                 if isinstance(job, Execution):
                     told = orjson.loads(message.payload)
-                    self._end_early(job, "failed", told["message"], working=False)
+                    self._end_early(job, "failed", told["message"])
                 elif isinstance(job, Question):
                     self._hear_answer(job, message)
                 else:
@@ -261,12 +275,14 @@ class Broker:
             self._spawn_task(self._finish(execution, message.payload))
             return
         run.state = "running"
+        execution.begun = execution.begun or time.monotonic()
         run.append(message.payload, message.id >= 0)
         if message.lane >= 0:
             run.log.last_steps[message.lane] = message.step
         if self.bytes_under_way > self.settings.memory:
             largest = max(self._executions.values(), key=lambda each: each.run.size)
-            self._end_early(largest, "failed", f"its events take more than the {self.settings.memory} bytes there are")
+            why = f"its events take more than the {self.settings.memory} bytes there are"
+            self._end_early(largest, "failed", why, self.settings.leaving)
 
     # --- Runs -----------------------------------------------------------------------------------------------------
 
@@ -329,7 +345,7 @@ class Broker:
             return True
         abandoned = next((each for each in self._executions.values() if each.is_abandoned), None)
         if abandoned:
-            self._end_early(abandoned, "cancelled", "nobody watched it and others waited")
+            self._end_early(abandoned, "cancelled", "nobody watched it and others waited", self.settings.leaving)
         return abandoned is not None
 
     @contextlib.contextmanager
@@ -360,7 +376,8 @@ class Broker:
             return
         execution.was_watched = True
         if execution.is_abandoned and not self.closing:
-            expire = (self._end_early, execution, "cancelled", "nobody watches it any more")
+            why, patience = "nobody watches it any more", self.settings.leaving
+            expire = (self._end_early, execution, "cancelled", why, patience)
             execution.expiry = asyncio.get_running_loop().call_later(self.settings.grace, *expire)
         if self.worker and execution.told_watched == execution.is_abandoned:
             execution.told_watched = not execution.is_abandoned
@@ -376,8 +393,11 @@ class Broker:
                 log.exception("a finished run could not be written")
         self._close(execution, "finished", end)
 
-    def _end_early(self, execution: Execution, state: State, reason: str, working: bool = True) -> None:
-        """Ends a run that the worker has not ended; each lane stands where it was last told of."""
+    def _end_early(self, execution: Execution, state: State, reason: str, patience: float | None = None) -> None:
+        """Ends a run that the worker has not ended; each lane stands where it was last told of.
+
+        ``patience`` are the seconds that the worker is given to let go of it; None: it is not at it any more.
+        """
         if self._jobs.pop(execution.number, None) is None:
             return  # it has just ended by itself
         last = execution.run.log.last_steps
@@ -387,9 +407,9 @@ class Broker:
         ]
         number = len(execution.run.log.positions)
         end = f"id: {number}\nevent: end\ndata: ".encode() + orjson.dumps({"lanes": lanes}) + b"\n\n"
-        if working:
-            self._let_go(execution.number)
         self._close(execution, state, end)
+        if patience is not None:
+            self._let_go(execution.number, patience)
 
     def _close(self, execution: Execution, state: State, end: bytes) -> None:
         run = execution.run
@@ -406,7 +426,8 @@ class Broker:
         """Cancels a run for all who watch it; one that has ended stays as it is."""
         execution = self._executions.get(id)
         if execution:
-            self._end_early(execution, "cancelled", "cancelled")
+            patience = max(self.settings.cancelling, self._at_stake(besides=execution))
+            self._end_early(execution, "cancelled", "cancelled", min(patience, self.settings.leaving))
 
     async def follow(self, run: Run, after: int, changed: asyncio.Event) -> AsyncGenerator[bytes, None]:
         """The frames of a run behind event ``after`` (-1: all), joined as far as they are there; b"" after a silence.
@@ -460,7 +481,7 @@ class Broker:
                     return
         finally:
             if number in self._jobs:  # whoever asked has gone
-                self._let_go(number)
+                self._let_go(number, self.settings.leaving)
 
     async def ask(self, do: str, **fields: Any) -> bytes:
         """The worker's whole answer."""
