@@ -193,12 +193,16 @@ def _own(part: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in part.items() if name != "every"}
 
 
+def _with_defaults(canonical: dict[str, Any], cls: Any) -> dict[str, Any]:
+    """Knobs that were left out have the class's own defaults: true of a problem and a probe, not of an optimizer."""
+    own = {name: schema["default"] for name, schema in core.knobs(cls).items() if canonical[name] is None}
+    return canonical | own
+
+
 def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Problem]:
     cls = _named(part, catalog.all_problems(), base, "problem")
     _refuse_list_for_number(part, cls, base)
-    canonical = _validate(_model(cls), part, base).model_dump()
-    for name, schema in core.knobs(cls).items():
-        canonical[name] = schema["default"] if canonical[name] is None else canonical[name]
+    canonical = _with_defaults(_validate(_model(cls), part, base).model_dump(), cls)
     for name, schema in core.options(cls).items():
         if schema.get("uniqueItems") and len(set(canonical[name])) < len(canonical[name]):
             raise SpecError("the same entry twice", f"{base}.{name}", "each at most once")
@@ -244,7 +248,7 @@ def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[s
     _refuse_list_for_number(part, cls, base)
     repeats = in_run and not cls.of_the_whole_run
     every = (("every", (Annotated[int, Field(ge=1, le=MAX_STEPS)], 1)),) if repeats else ()
-    canonical = _validate(_model(cls, extra=every), part, base).model_dump()
+    canonical = _with_defaults(_validate(_model(cls, extra=every), part, base).model_dump(), cls)
     _refuse_missing_matrix(canonical, problem, base)
     if in_run and cls.in_a_plane and not cls.of_the_whole_run and problem.dimension > 2:
         raise SpecError(f"{cls.name} of more than two weights is drawn in the finished run's slice: ask it then", base)
