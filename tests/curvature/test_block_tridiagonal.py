@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from secondorder.core import Objective
-from secondorder.curvature.block_tridiagonal import FAULTS, Regression, Whitened, block_tridiagonal, estimate, prepare
+from secondorder.curvature.block_tridiagonal import (
+    FAULTS,
+    Regression,
+    Statistics,
+    Whitened,
+    block_tridiagonal,
+    estimate,
+    prepare,
+)
 from secondorder.solve import pi
 from tests.curvature.networks import CATALOGUED, factors_by_hand, own, taken
 from tests.oracles import exact_solution, gauss_newton_of
@@ -18,25 +26,28 @@ TANH = [{"loss_on": "squared-error"}, {"loss_on": "logistic"}]  # with these out
 LINEAR = {"widths": (4, 6, 3, 6, 4), "linear": (2,)}
 
 statistics = jax.jit(lambda J, w: estimate(J, w, exact=True))
-prepared = jax.jit(prepare)
+damped = jax.jit(Statistics.damped)
+shares = jax.jit(lambda statistics: [pi(A, S) for A, S in zip(statistics.A, statistics.S, strict=True)])
 
 
 @jax.jit
-def inverse(statistics, γ):
+def applied(statistics, γ, V):
+    chain = prepare(statistics, γ)
+    return chain.apply(V), chain.fault
+
+
+def fault_of(told, γ):
+    return applied(told, γ, [np.zeros((len(S), len(A)), A.dtype) for A, S in zip(told.A, told.S, strict=True)])[1]
+
+
+def inverse(network, told, γ):
     """Ĝ⁻¹ written out, column by column, and whether it exists."""
-    shapes = [(len(S), len(A)) for A, S in zip(statistics.A, statistics.S, strict=True)]
-    n, chain = sum(rows * columns for rows, columns in shapes), prepare(statistics, γ)
-    ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
-
-    def column(v):
-        parts = [part.reshape(shape) for part, shape in zip(jnp.split(v, ends), shapes, strict=True)]
-        return jnp.concatenate([u.ravel() for u in chain.apply(parts)])
-
-    return jax.vmap(column)(jnp.eye(n, dtype=statistics.A[0].dtype)).T, chain.fault
+    found = [applied(told, γ, network.split(e)) for e in np.eye(network.dimension)]
+    return np.transpose([np.concatenate([np.ravel(u) for u in U]) for U, _ in found]), found[0][1]
 
 
 def in_precision(dtype, told):
-    return jax.tree.map(lambda part: part.astype(dtype), told)
+    return jax.tree.map(lambda part: np.asarray(part, dtype), told)
 
 
 @pytest.mark.parametrize("name", CATALOGUED)
@@ -61,10 +72,10 @@ def test_sampled_statistics_tend_to_the_exact_ones():
 
 def check(J, w, γ):
     """All that is to hold of Ĝ and its inverse with damped factors."""
-    told = statistics(J, w)
-    C, fault = (np.asarray(part) for part in inverse(told, γ))
+    told = jax.device_get(statistics(J, w))
+    C, fault = inverse(J.problem.network, told, γ)
     assert fault == 0
-    factors, parts = jax.device_get(told.damped(γ)), J.problem.network.slices
+    factors, parts = jax.device_get(damped(told, γ)), J.problem.network.slices
     scale = np.abs(C).max()
     for i, rows in enumerate(parts):
         for j, columns in enumerate(parts):
@@ -117,14 +128,15 @@ def test_damped_linear_layers_and_softmax_outputs_have_one(options):
 )
 def test_what_does_not_exist_undamped_is_named(options, dtype, fault):
     told = in_precision(dtype, statistics(*own(**options)))
-    assert int(prepared(told, 0.0).fault) == fault
-    assert int(prepared(told, 0.1).fault) == 0
+    assert fault_of(told, 0.0) == fault
+    assert fault_of(told, 0.1) == 0
 
 
 def test_what_is_not_finite_is_named():
-    told = statistics(*own())
+    told = jax.device_get(statistics(*own()))
     for broken in (np.nan, np.inf):
-        assert int(prepared(told._replace(S_next=[told.S_next[0] * broken, told.S_next[1]]), 0.1).fault) == NOT_FINITE
+        S_next = [np.full_like(told.S_next[0], broken), told.S_next[1]]
+        assert fault_of(told._replace(S_next=S_next), 0.1) == NOT_FINITE
     assert len(FAULTS) == 3
 
 
@@ -135,8 +147,8 @@ def rational(matrix):
 def exact_residual(told, γ, U, V):
     """‖Ĝu - v‖ over ‖Ĝ‖‖u‖ + ‖v‖ with Ĝ = Ξ⁻¹ Λ⁻¹ Ξ⁻ᵀ in rational arithmetic."""
     factors = {name: [rational(matrix) for matrix in getattr(told, name)] for name in told._fields}
-    for A, S, A0, S0 in zip(factors["A"], factors["S"], told.A, told.S, strict=True):
-        π, exact_γ = Fraction(float(pi(A0, S0))), Fraction(float(γ))
+    for A, S, share in zip(factors["A"], factors["S"], shares(told), strict=True):
+        π, exact_γ = Fraction(float(share)), Fraction(float(γ))
         A[np.diag_indices(len(A))] += π * exact_γ
         S[np.diag_indices(len(S))] += exact_γ / π
 
@@ -176,13 +188,13 @@ def test_with_ever_less_damping_the_answer_is_right_or_refused(options, dtype, w
     J, w = own(**options)
     told = in_precision(dtype, statistics(J, w))
     rng, answered = np.random.default_rng(0), []
-    V = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in J.problem.network.shapes]
+    V = [rng.standard_normal(shape).astype(dtype) for shape in J.problem.network.shapes]
     for η in (1e-12, 1e-9, 1e-6, 1e-3, 1.0):
         γ = np.sqrt(η)
-        chain = prepared(told, γ)
-        if int(chain.fault) == 0:
+        U, fault = applied(told, γ, V)
+        if fault == 0:
             answered.append(η)
-            assert exact_residual(told, γ, chain.apply(V), V) < within
+            assert exact_residual(told, γ, U, V) < within
     assert set(answered) >= ({1e-12, 1e-9, 1e-6, 1e-3, 1.0} if dtype == "float64" else {1e-3, 1.0})
 
 
@@ -237,9 +249,9 @@ def test_of_one_example_the_blocks_on_and_beside_the_diagonal_are_exact():
 def test_one_layer_is_k_facs_only_block():
     J, w = taken("logistic-regression")
     told = statistics(J, w)
-    x = prepared(told, 0.3).apply([jnp.asarray(w)[None]])
-    damped = told.damped(0.3)
-    np.testing.assert_allclose(damped.S[0] @ x[0] @ damped.A[0], w[None], atol=1e-13)
+    (u,), _ = applied(told, 0.3, [w[None]])
+    factors = jax.device_get(damped(told, 0.3))
+    np.testing.assert_allclose(factors.S[0] @ u @ factors.A[0], w[None], atol=1e-13)
 
 
 @jax.jit
