@@ -1,7 +1,7 @@
 r"""The step around a factored curvature (Martens & Grosse 2015, "M&G", §6, §7 and algorithm 2).
 
 K-FAC and its kin differ in the matrix that turns the gradient into a proposal Δ = -Ĝ⁻¹∇J. What makes a step of it is
-the same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model M on the batch
+the same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model on the batch
 
     M(δ) = J + ∇Jᵀδ + ½ δᵀ(F + (λ + l2)I)δ,    δ = αΔ + μδ₀ at its minimum over α and μ,
 
@@ -47,18 +47,15 @@ class Factored(Optimizer):
     """Base of the optimizers with a factored curvature; a subclass gives ``estimate``, ``prepare`` and ``propose``."""
 
     damping: float = knob(1.0, "λ", 0.0, 1e6, "damping λ", scale="log")
-    gamma: float = knob(0.0, "γ", 0.0, 1e3, "factored damping γ at the start (0: √(λ + l2))", scale="log")
     decay: float = knob(0.95, "ε", 0.0, 0.9999, "decay of the statistics' moving average")
     rate: float = knob(1.0, "α", 1e-6, 100.0, "step size where it is not rescaled", scale="log")
     adapt: str = option("levenberg-marquardt", "how λ adapts", enum=["fixed", "levenberg-marquardt"])
-    adapt_gamma: bool = option(True, "adapt γ by trying larger and smaller values")
     rescale: bool = option(True, "step size by the exact quadratic model")
     momentum: bool = option(True, "momentum by the exact quadratic model (with rescaling)")
     ratio_damped: bool = option(True, "whether ρ counts the damping as part of the model")
     statistics: str = option("sampled", "targets of the pseudo-gradients", enum=["sampled", "exact"])
     refresh: int = option(5, "T₃, steps between two inversions", minimum=1, maximum=1000)
     adapt_every: int = option(5, "T₁, steps between two changes of λ", minimum=1, maximum=1000)
-    gamma_every: int = option(20, "T₂, steps between two changes of γ", minimum=1, maximum=1000)
     average: float = option(0.0, "ξ, decay of the iterates' average (0: none)", minimum=0.0, maximum=0.9999)
     first_batch: int = option(
         0, "m₁, examples of the first step's batch, which grows (0: off)", minimum=0, maximum=10**6
@@ -68,7 +65,6 @@ class Factored(Optimizer):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"damping": 150.0, "refresh": 20, "average": 0.99, "first_batch": 1000, "full_at": 500}
     }
-    factored_damping: ClassVar[bool] = True  # whether `prepare` uses γ
 
     @classmethod
     def fit(cls, problem: Problem) -> str | None:
@@ -105,19 +101,36 @@ class Factored(Optimizer):
     def damping_now(self, state: State) -> Array:
         return state.λ
 
+    def first_gamma(self, λ: Array, l2: Array) -> Array:
+        """γ at the start."""
+        return jnp.sqrt(λ + l2)
+
+    @property
+    def trial_every(self) -> int | None:
+        """T₂, steps between two trials of other γs; None where γ stays."""
+        return None
+
     # --- What a subclass says -------------------------------------------------------------------------------------
 
     def estimate(self, J: Objective, w: Array) -> Any:
         """This batch's statistics: a tree of arrays that averages make sense of."""
         raise NotImplementedError
 
-    def prepare(self, J: Objective, statistics: Any, γ: Array) -> Any:
+    def prepare(self, J: Objective, w: Array, statistics: Any, γ: Array) -> Any:
         """What is computed from the statistics every T₃ steps only."""
         raise NotImplementedError
+
+    def track(self, J: Objective, w: Array, prepared: Any, ε: Array) -> Any:
+        """What was prepared, with the part of it that is an average of its own moved on by this batch."""
+        return prepared
 
     def propose(self, J: Objective, prepared: Any, g: Array, λ: Array) -> tuple[Array, Array]:
         """Δ = -Ĝ⁻¹g with the damping it is to have, and the number of the refusal where it cannot be had, else 0."""
         raise NotImplementedError
+
+    def lowest(self, prepared: Any) -> Array | float:
+        """What λ does not adapt below: less would not be told from none in these digits."""
+        return LOWEST
 
     # --- The step -------------------------------------------------------------------------------------------------
 
@@ -125,21 +138,21 @@ class Factored(Optimizer):
         statistics = self.estimate(J, w)
         λ = jnp.asarray(self.damping, w.dtype)
         l2 = jnp.max(jnp.asarray(J.problem.l2_diagonal(), w.dtype))
-        γ = jnp.where(self.gamma > 0, self.gamma, jnp.sqrt(λ + l2)).astype(w.dtype)
-        prepared = jax.tree.map(jnp.zeros_like, self.prepare(J, statistics, γ))
+        γ = self.first_gamma(λ, l2).astype(w.dtype)
+        prepared = jax.tree.map(jnp.zeros_like, self.prepare(J, w, statistics, γ))
         average = w if self.average else None
         zeros = jax.tree.map(jnp.zeros_like, statistics)
         return State(zeros, prepared, λ, γ, jnp.zeros_like(w), jnp.ones((), w.dtype), average)
 
     def step(self, J: Objective, w: Array, state: State) -> Step:
-        n, λ, γ = J.k + 1, state.λ, state.γ
+        n, λ, γ = jnp.asarray(J.k + 1), state.λ, state.γ
         J_w, g = J.value_and_gradient(w)
         ε = jnp.minimum(1 - 1 / n, self.decay).astype(w.dtype)
         statistics = jax.tree.map(lambda old, new: ε * old + (1 - ε) * new, state.statistics, self.estimate(J, w))
         model = self._model(J, w, g, λ, state.δ)
 
         def tried(γ: Array) -> tuple[Any, Proposal]:
-            prepared = self.prepare(J, statistics, γ)
+            prepared = self.prepare(J, w, statistics, γ)
             return prepared, model(*self.propose(J, prepared, g, λ))
 
         def refreshed() -> tuple[Any, Array, Proposal]:
@@ -147,25 +160,28 @@ class Factored(Optimizer):
             return prepared, γ, proposal
 
         def kept() -> tuple[Any, Array, Proposal]:
-            return state.prepared, γ, model(*self.propose(J, state.prepared, g, λ))
+            prepared = self.track(J, w, state.prepared, ε)
+            return prepared, γ, model(*self.propose(J, prepared, g, λ))
 
         def best() -> tuple[Any, Array, Proposal]:
-            ω = (19 / 20) ** (self.gamma_every / 2)
+            ω = (19 / 20) ** ((self.trial_every or 0) / 2)
             γs = jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], w.dtype), math.sqrt(LOWEST))
             prepared, proposals = jax.lax.map(tried, γs)
             promised = jnp.where(proposals.fault == 0, proposals.model, jnp.inf)
             i = jnp.argmin(jnp.where(jnp.isnan(promised), jnp.inf, promised))
             return jax.tree.map(lambda a: a[i], (prepared, γs, proposals))
 
-        due = (J.k % self.refresh == 0) | (n <= 3)
-        prepared, γ, taken = (
-            jax.lax.cond(due, refreshed, kept)
-            if not (self.adapt_gamma and self.factored_damping)
-            else (jax.lax.cond(n % self.gamma_every == 0, best, lambda: jax.lax.cond(due, refreshed, kept)))
-        )
+        is_due = (J.k % self.refresh == 0) | (n <= 3)
+        if self.trial_every is None:
+            prepared, γ, taken = jax.lax.cond(is_due, refreshed, kept)
+        else:
+            which = jnp.where(n % self.trial_every == 0, 2, is_due)
+            prepared, γ, taken = jax.lax.switch(which, (kept, refreshed, best))
         δ = taken.δ
-        λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state)
-        columns = {"damping": state.λ, "gamma": γ, "alpha": taken.α, "mu": taken.μ}
+        λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state, self.lowest(prepared))
+        columns = {"damping": state.λ, "alpha": taken.α, "mu": taken.μ}
+        if isinstance(self, FactorDamped):
+            columns["gamma"] = γ
         if self.adapt != "fixed":
             columns["rho"] = ρ
         average = None
@@ -179,7 +195,11 @@ class Factored(Optimizer):
         """The quadratic model's minimizer in the plane of Δ and δ₀, as a function of Δ."""
         if not self.rescale:
             return lambda Δ, fault: Proposal(
-                self.rate * Δ, self.rate, jnp.zeros_like(λ), self._promised(J, w, g, λ, self.rate * Δ), fault
+                self.rate * Δ,
+                jnp.asarray(self.rate),
+                jnp.zeros_like(λ),
+                self._promised(J, w, g, λ, self.rate * Δ),
+                fault,
             )
         products = self._products(J, w, λ)
         use_momentum = self.momentum
@@ -219,7 +239,7 @@ class Factored(Optimizer):
         u = self._products(J, w, λ)(δ)
         return g @ δ + inner(u, u) / 2
 
-    def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State):
+    def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State, lowest: Any):
         """λ and ρ after this step: measured every T₁ steps (and at the first, to be shown)."""
         if self.adapt == "fixed":
             return state.λ, state.ρ
@@ -231,13 +251,29 @@ class Factored(Optimizer):
             is_turn | (n == 1), lambda: reduction_ratio(J(w + δ), J_w, model).astype(w.dtype), lambda: state.ρ
         )
         ω = (19 / 20) ** self.adapt_every
-        changed = jnp.maximum(λ * jnp.where(ρ > 3 / 4, ω, jnp.where(ρ < 1 / 4, 1 / ω, 1.0)), LOWEST)
+        changed = jnp.maximum(λ * jnp.where(ρ > 3 / 4, ω, jnp.where(ρ < 1 / 4, 1 / ω, 1.0)), lowest)
         return jnp.where(is_turn, changed, λ).astype(w.dtype), ρ
 
     def _passes(self, n: Any) -> Any:
         """Gradient and pseudo-gradient, one product for each direction of the model, and a loss every T₁ steps."""
         passes = 2.0 + (1.0 + self.momentum) * self.rescale + (self.average > 0) / 3
         return passes + (self.adapt != "fixed") / 3 * (n % self.adapt_every == 0)
+
+
+@register
+class FactorDamped(Factored):
+    """Base of those that damp each factor, by γ in place of √(λ + l2) (M&G §6.6)."""
+
+    gamma: float = knob(0.0, "γ", 0.0, 1e3, "factored damping γ at the start (0: √(λ + l2))", scale="log")
+    adapt_gamma: bool = option(True, "adapt γ by trying larger and smaller values")
+    gamma_every: int = option(20, "T₂, steps between two trials of other γs", minimum=1, maximum=1000)
+
+    def first_gamma(self, λ: Array, l2: Array) -> Array:
+        return jnp.where(self.gamma > 0, self.gamma, jnp.sqrt(λ + l2))
+
+    @property
+    def trial_every(self) -> int | None:
+        return self.gamma_every if self.adapt_gamma else None
 
 
 def inner(u: tuple[Array, Array, Array, Array], v: tuple[Array, Array, Array, Array]) -> Array:

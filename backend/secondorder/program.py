@@ -179,7 +179,7 @@ def _first_lanes(problem, optimizer, data, starts, seed, size):
 
     def one(optimizer, w):
         k = jnp.asarray(0)
-        J = Objective(problem, _batch(data.train, size, np.arange(len(data.train.inputs)), k), k, step_key(seed, k))
+        J = Objective(problem, _batch(data.train, size, jnp.arange(len(data.train.inputs)), k), k, step_key(seed, k))
         # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
         step = jax.eval_shape(optimizer.step, J, w, state)

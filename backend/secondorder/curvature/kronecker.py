@@ -100,6 +100,11 @@ class Eigenbases(NamedTuple):
         return solved, jnp.any(jnp.stack(singular))
 
 
+def lowest_damping(ν: Sequence[Array]) -> Array:
+    """Four times the damping under which `Eigenbases.apply` calls the largest of some spectra singular."""
+    return jnp.max(jnp.stack([4 * max(part.shape) * jnp.finfo(part.dtype).eps * jnp.max(part) for part in ν]))
+
+
 def diagonalize(factors: Factors) -> Eigenbases:
     """The factors' eigenbases. What is below zero by rounding is zero."""
     bases = [[(jnp.maximum(ν, 0), Q) for ν, Q in map(jnp.linalg.eigh, side)] for side in factors]

@@ -4,13 +4,13 @@ import jax
 
 from secondorder.core import Objective, register
 from secondorder.curvature.block_tridiagonal import FAULTS, Chain, Statistics, estimate, prepare
-from secondorder.factored import Factored
+from secondorder.factored import FactorDamped
 
 Array = jax.Array
 
 
 @register
-class KFACBlockTridiagonal(Factored):
+class KFACBlockTridiagonal(FactorDamped):
     r"""Δ = -ΞᵀΛΞ ∇J: a layer's pseudo-gradients depend on the next layer's, and through them on all that follow.
 
     The inverse of the curvature is block-tridiagonal, the curvature itself is full. Without damping it does not exist
@@ -28,7 +28,7 @@ class KFACBlockTridiagonal(Factored):
     def estimate(self, J: Objective, w: Array) -> Statistics:
         return estimate(J, w, self.statistics == "exact")
 
-    def prepare(self, J: Objective, statistics: Statistics, γ: Array) -> Chain:
+    def prepare(self, J: Objective, w: Array, statistics: Statistics, γ: Array) -> Chain:
         return prepare(statistics, γ)
 
     def propose(self, J: Objective, prepared: Chain, g: Array, λ: Array) -> tuple[Array, Array]:
