@@ -1,7 +1,7 @@
 r"""The step around a factored curvature (Martens & Grosse 2015, "M&G", §6, §7 and algorithm 2).
 
 K-FAC and its kin differ in the matrix that turns the gradient into a proposal Δ = -Ĝ⁻¹∇J. What makes a step of it is
-the same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model on the batch
+the same for all of them: statistics as moving averages, rescaling and momentum by the exact quadratic model,
 
     M(δ) = J + ∇Jᵀδ + ½ δᵀ(F + (λ + l2)I)δ,    δ = αΔ + μδ₀ at its minimum over α and μ,
 
@@ -194,13 +194,8 @@ class Factored(Optimizer):
     def _model(self, J: Objective, w: Array, g: Array, λ: Array, δ0: Array):
         """The quadratic model's minimizer in the plane of Δ and δ₀, as a function of Δ."""
         if not self.rescale:
-            return lambda Δ, fault: Proposal(
-                self.rate * Δ,
-                jnp.asarray(self.rate),
-                jnp.zeros_like(λ),
-                self._promised(J, w, g, λ, self.rate * Δ),
-                fault,
-            )
+            α, μ = jnp.asarray(self.rate), jnp.zeros_like(λ)
+            return lambda Δ, fault: Proposal(α * Δ, α, μ, self._promised(J, w, g, λ, α * Δ), fault)
         products = self._products(J, w, λ)
         use_momentum = self.momentum
         u0 = products(δ0) if use_momentum else None
