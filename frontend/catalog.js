@@ -30,8 +30,7 @@ export function unfit(method, problem, part) {
 /** A knob's default on a problem.
  * @param {Entry} entry @param {string} knob @param {ProblemEntry} problem @returns {number} */
 export function defaultOf(entry, knob, problem) {
-  const own = entry.knobs.properties[knob].default;
-  return own === null || own === undefined ? problem.rate : (problem.defaults?.[entry.name]?.[knob] ?? own);
+  return problem.defaults?.[entry.name]?.[knob] ?? entry.knobs.properties[knob].default ?? problem.rate;
 }
 
 /** How many lanes a part of `optimizers` is. @param {NamedPart} part @param {Entry | undefined} entry */

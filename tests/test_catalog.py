@@ -158,6 +158,8 @@ def test_options_are_choices_with_a_default_among_them(kind, name):
         elif schema["type"] == "array":
             assert "items" in schema
             assert schema["default"] is None or isinstance(schema["default"], list)
+        elif schema["type"] == "boolean":
+            assert isinstance(schema["default"], bool)
         else:
             assert schema["minimum"] <= schema["default"] <= schema["maximum"]
 

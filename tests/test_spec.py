@@ -119,6 +119,12 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         "optimizers[0].damping[1]",
         {"ge": 0.0},
     ),
+    "half an iteration": (
+        optimizer("hessian-free", iterations=2.5),
+        "must be a multiple of 1",
+        "optimizers[0].iterations",
+        {"multiple_of": 1.0},
+    ),
     "steps as a string": (body(steps="5"), INTEGER, "steps", None),
     "steps as a boolean": (body(steps=True), INTEGER, "steps", None),
     "0 steps": (body(steps=0), "must be greater than or equal to 1", "steps", {"ge": 1}),
@@ -448,6 +454,13 @@ def test_the_price_grows_with_steps_lanes_and_probes():
     assert every[0] > every[1] > cheap
 
 
+def test_a_sweep_is_priced_by_its_longest_lane():
+    def price(K):
+        return parse(body(steps=10, optimizers=[{"name": "hessian-free", "iterations": K}])).price
+
+    assert price([1, 500]) == price([500, 1]) == price([500, 500]) > 5 * price([1, 1])
+
+
 def test_lanes_that_would_not_fit_into_memory_are_refused():
     error = refused({"problem": NETWORK, "optimizers": [{"name": "damped-newton", "damping": [0.1] * 99}], "steps": 1})
     assert error.message.startswith("too large: its lanes would hold ")
@@ -531,6 +544,10 @@ def test_rates_and_dampings_are_the_problems_where_it_says_so():
     assert (adam["rate"], momentum["momentum"]) == (0.01, 0.9)
     assert newton["damping"] == 1.0
     assert parse(damped(0.1) | {"optimizers": [{"name": "damped-newton"}]}).optimizers[0]["damping"] == 0.1
+    # A rate that is the problem's for others can be another for one of them.
+    asked = [{"name": name} for name in ("gradient-descent", "taylor-gradient-descent")]
+    gd, taylor = parse({"problem": {"name": "curves-autoencoder"}, "optimizers": asked}).optimizers
+    assert (gd["rate"], taylor["rate"]) == (0.02, 0.004)
 
 
 def backwards(part: dict[str, Any]) -> dict[str, Any]:

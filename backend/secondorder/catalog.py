@@ -44,7 +44,7 @@ def all_probes() -> dict[str, type[core.Probe]]:
 def default(cls: type[core.Optimizer], name: str, problem: core.Problem) -> float:
     """The default of a knob on a problem: the problem's word, then the optimizer's; a rate of None is the problem's."""
     own: float | None = core.knobs(cls)[name]["default"]
-    return problem.rate if own is None else problem.defaults.get(cls.name, {}).get(name, own)
+    return problem.defaults.get(cls.name, {}).get(name, problem.rate if own is None else own)
 
 
 def _tell(cls: type) -> dict[str, Any]:
@@ -86,8 +86,6 @@ def describe() -> dict[str, list[dict]]:
     """The catalog as JSON: problems, optimizers and probes with their knobs, and which fits which problem."""
     return {
         "problems": [_tell_problem(cls) for cls in all_problems().values()],
-        "optimizers": [
-            _tell(cls) | {"presets": cls.presets, "fits": _fits(cls)} for cls in all_optimizers().values()
-        ],
+        "optimizers": [_tell(cls) | {"presets": cls.presets, "fits": _fits(cls)} for cls in all_optimizers().values()],
         "probes": [_tell(cls) | {"fits": _fits(cls)} for cls in all_probes().values()],
     }

@@ -18,9 +18,14 @@ def reduction_ratio(J_new: jax.Array, J_old: jax.Array, model: jax.Array) -> jax
     below the rounding of J, since there the cost cannot tell a good step (Conn, Gould & Toint 2000, §17.4.2).
     """
     change = J_new - J_old
-    noise = 10 * jnp.finfo(J_old.dtype).eps * jnp.abs(J_old)
-    hidden = (jnp.abs(change) <= noise) & (jnp.abs(model) <= noise)
+    hidden = below_rounding(change, model, J_old)
     return jnp.where(hidden, 1.0, jnp.where((change < 0) & (model < 0), change / model, -jnp.inf))
+
+
+def below_rounding(change: jax.Array, promised: jax.Array, J: jax.Array) -> jax.Array:
+    """Whether a change of the cost, and the change that was promised, are both lost in the rounding of J."""
+    noise = 10 * jnp.finfo(J.dtype).eps * jnp.abs(J)
+    return (jnp.abs(change) <= noise) & (jnp.abs(promised) <= noise)
 
 
 def levenberg_marquardt(η: jax.Array, ρ: jax.Array) -> jax.Array:

@@ -24,7 +24,10 @@ class DigitsClassifier(Problem):
     kind = "network"
     rate = 0.1
     steps = 100
-    defaults = {"damped-newton": {"damping": 1.0}}  # H has eigenvalues below -0.1 at the start
+    defaults = {
+        "damped-newton": {"damping": 1.0},  # H has eigenvalues below -0.1 at the start
+        "hessian-free": {"lowest_damping": 0.03},  # or the steps are fitted to their batches: see the optimizer
+    }
     likelihood = Softmax()
     predicts = True
 
