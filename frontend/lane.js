@@ -36,6 +36,14 @@ export function append(lane, { first, columns }) {
   lane.length = before + rows;
 }
 
+/** A probe's answer, in the place of what was known of it before.
+ * @param {Lane} lane @param {import("./types").ProbeEvent} answer */
+export function answered(lane, answer) {
+  const last = lane.probes.at(-1);
+  if (last?.partial && last.name === answer.name && last.step === answer.step) lane.probes.pop();
+  lane.probes.push(answer);
+}
+
 /** @type {string[]} */
 let colours = [];
 

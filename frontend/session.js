@@ -3,12 +3,13 @@
 
 import { Answers } from "./answers.js";
 import { named } from "./catalog.js";
-import { append, forgetColours, laneColour, newLane } from "./lane.js";
+import { answered, append, forgetColours, laneColour, newLane } from "./lane.js";
 import { Refusal } from "./stream.js";
 
 /** @typedef {import("./types").ApiError} ApiError */
 /** @typedef {import("./types").Axis} Axis */
 /** @typedef {import("./types").Catalog} Catalog */
+/** @typedef {import("./types").Following} Following */
 /** @typedef {import("./types").Lane} Lane */
 /** @typedef {import("./types").NamedPart} NamedPart */
 /** @typedef {import("./types").RunEvent} RunEvent */
@@ -250,7 +251,7 @@ export class Session extends EventTarget {
     }
     const lane = event.kind === "end" ? null : this.lanes[event.data.lane];
     if (event.kind === "chunk" && lane) append(lane, event.data);
-    else if (event.kind === "probe") lane?.probes.push(event.data);
+    else if (event.kind === "probe" && lane) answered(lane, event.data);
     else if (event.kind === "clock") lane?.clock.push(event.data);
     else if (event.kind === "end") {
       for (const end of event.data.lanes) if (this.lanes[end.lane]) this.lanes[end.lane].end = end;
@@ -295,10 +296,11 @@ export class Session extends EventTarget {
 
   // --- Probes ---------------------------------------------------------------------------------------------------
 
-  /** @param {NamedPart} probe @param {{lane: number, step: number}} [at] */
-  async probe(probe, at = { lane: this.#selected, step: Math.round(this.#step) }) {
+  /** @param {NamedPart} probe @param {{lane: number, step: number}} [at] @param {Following} [following] */
+  async probe(probe, at = { lane: this.#selected, step: Math.round(this.#step) }, { signal, part } = {}) {
     if (!this.run) throw new Error("There is no run to ask yet.");
-    return this.#ask(probe, { run: this.run.id, ...at, probe }, this.#probes.signal);
+    const given = signal ? AbortSignal.any([signal, this.#probes.signal]) : this.#probes.signal;
+    return this.#ask(probe, { run: this.run.id, ...at, probe }, { signal: given, part });
   }
 
   /** @param {NamedPart} probe @param {number[]} w */
@@ -307,14 +309,14 @@ export class Session extends EventTarget {
     return this.#ask(probe, { problem, at: w, probe, ...(seed !== undefined && { seed }) });
   }
 
-  /** @param {NamedPart} probe @param {object} body @param {AbortSignal} [signal] */
-  #ask(probe, body, signal) {
+  /** @param {NamedPart} probe @param {object} body @param {Following} [following] */
+  #ask(probe, body, following) {
     const entry = named(this.catalog.probes, probe.name),
       { problem } = this;
     // What fits a probe is a matter of size: a problem as large as the catalog's is like it.
     const lacking = this.dimension === problem.dimension ? entry?.fits?.[problem.name] : true;
     if (typeof lacking === "string") throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
-    return this.#answers.ask(body, JSON.stringify([this.#spec.problem, probe.name]), signal);
+    return this.#answers.ask(body, JSON.stringify([this.#spec.problem, { ...probe, damping: null }]), following);
   }
 
   // --- Looks ----------------------------------------------------------------------------------------------------

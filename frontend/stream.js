@@ -181,8 +181,25 @@ async function* run(spec, signal) {
   }
 }
 
+/** The answer to a question; of one that comes in stages, `part` is told what is known so far.
+ * @param {object} body @param {AbortSignal} signal @param {(told: any) => void} [part] */
+async function probe(body, signal, part) {
+  if (!part) return ask("/api/probes", { body, signal });
+  const headers = { accept: "text/event-stream", "content-type": "application/json" };
+  const response = await fetch("/api/probes", { method: "POST", headers, body: JSON.stringify(body), signal });
+  if (!response.ok || !response.body) throw await refusal(response);
+  for await (const { event, data } of framesOf(response.body)) {
+    const told = JSON.parse(data);
+    if (event === "end") throw new Error(told.reason); // it came before the whole answer
+    if (event !== "probe") continue;
+    if (!told.partial) return told;
+    part(told);
+  }
+  throw new Error("The connection was lost.");
+}
+
 /** @type {Source} */
-export const server = { interactive: true, run, probe: (body, signal) => ask("/api/probes", { body, signal }) };
+export const server = { interactive: true, run, probe };
 
 /** A finished event stream: it answers with what it holds and asks no server.
  * @param {StreamEvent[]} events @returns {Source} */

@@ -25,27 +25,38 @@ export function dampingAt(session, lane, step) {
   return columns.damping?.[step + 1] ?? columns.damping?.[step] ?? knobs.damping ?? null;
 }
 
-/** Asks one question at a time and drops those that a newer one has overtaken while waiting.
+/** Asks one question at a time and drops those that a newer one has overtaken while waiting. A question whose answer
+ * comes in stages is given up for a newer one as soon as it has shown something.
  * @template T @param {(answer: T) => void} take @param {(message: string) => void} fail */
 export function asker(take, fail) {
-  /** @type {(() => Promise<T>) | null} */
+  /** @typedef {(following: {signal: AbortSignal, part: (answer: T) => void}) => Promise<T>} Question */
+  /** @type {Question | null} */
   let next = null;
-  let busy = false;
-  return async function ask(/** @type {() => Promise<T>} */ question) {
+  let busy = false, shown = false;
+  let asking = new AbortController();
+  return async function ask(/** @type {Question} */ question) {
     next = question;
+    if (shown) asking.abort();
     if (busy) return;
     busy = true;
     while (next) {
-      const now = next;
+      const now = next, { signal } = (asking = new AbortController());
       next = null;
       try {
-        const answer = await now();
+        const part = (/** @type {T} */ answer) => {
+          if (signal.aborted) return;
+          take(answer);
+          shown = true;
+          if (next) asking.abort();
+        };
+        const answer = await now({ signal, part });
         take(answer);
       } catch (error) {
         if (!(error instanceof DOMException && error.name === "AbortError")) {
           fail(error instanceof Error ? error.message : String(/** @type {any} */ (error)?.message ?? error));
         }
       }
+      shown = false;
     }
     busy = false;
   };

@@ -160,6 +160,8 @@ export interface ProbeEvent {
   step: number;
   name: string;
   data: any;
+  /** Whether this is what is known so far, and more is to come. */
+  partial?: boolean;
 }
 
 export interface EndEvent {
@@ -194,7 +196,15 @@ export type SessionEvent =
 export interface Source {
   interactive: boolean;
   run(spec: Spec, signal: AbortSignal): AsyncIterable<StreamEvent | { kind: "status"; message: string | null }>;
-  probe(body: object, signal: AbortSignal): Promise<any>;
+  probe(body: object, signal: AbortSignal, part?: (told: ProbeEvent) => void): Promise<any>;
+}
+
+/** How an answer that comes in stages is followed. */
+export interface Following {
+  /** Gives the question up. */
+  signal?: AbortSignal;
+  /** Told what is known so far, while more is to come. */
+  part?: (data: any) => void;
 }
 
 export interface ApiError {
@@ -223,11 +233,37 @@ export interface Session extends EventTarget {
   /** Replaces parts of the spec and starts the run; the newest call wins, an older run under way is aborted. */
   update(change: Partial<Spec>, options?: { live?: boolean }): void;
   /** Asks a probe at a lane's step of the present run (cached; aborted with the run). */
-  probe(probe: NamedPart, at?: { lane: number; step: number }): Promise<any>;
+  probe(probe: NamedPart, at?: { lane: number; step: number }, following?: Following): Promise<any>;
   /** Asks a probe at given weights of the present problem. */
   probeAt(probe: NamedPart, w: number[]): Promise<any>;
   /** Colour of a lane, a CSS colour that reads on the present theme. */
   colour(lane: number): string;
+}
+
+/** What a spectrum is drawn on: the overlay with its area, the figure for its axes, a lane's colour and damping. */
+export interface SpectrumScene {
+  context: CanvasRenderingContext2D;
+  area: import("./plot.js").Area;
+  picture: import("./plot.js").Figure;
+  colour: import("./geometry.js").RGB;
+  eta: number | null;
+  /** Writes where it can be read on any ground. */
+  label(text: string, x: number, y: number): void;
+}
+
+/** How a spectrum is shown: exact by rank, or estimated as a density. */
+export interface SpectrumLook {
+  /** The range of the lower axis, where it is to be kept while nothing is known of the gradient. */
+  lower: number[] | null;
+  /** Changes where the axes have to. */
+  frame(eta: number | null): string;
+  draw(scene: SpectrumScene): void;
+  traces(scene: { theme: import("./plot.js").Theme; colour: import("./geometry.js").RGB; eta: number | null }): object[];
+  /** The axes, and whether the filter has to be drawn below 0. */
+  layout(eta: number | null): { xaxis: object; yaxis: object; yaxis2: object; below: boolean };
+  head: string[];
+  rows(eta: number | null): Iterable<(string | number | null)[]>;
+  words(eta: number | null): string;
 }
 
 export interface View {

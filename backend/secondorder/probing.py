@@ -26,6 +26,10 @@ class Answer(NamedTuple):
     data: dict[str, Any]
     whole: bool
 
+    def event(self, **asked: Any) -> dict[str, Any]:
+        """What was asked, with the answer; one that is not yet whole says so."""
+        return {**asked, "data": self.data} | ({} if self.whole else {"partial": True})
+
 
 def probe(request: ProbeRequest) -> dict[str, Any]:
     """The whole answer to a request."""

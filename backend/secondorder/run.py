@@ -59,7 +59,7 @@ def events(spec: RunSpec) -> Generator[Event, None, None]:
     for part in spec.probes:
         if probe_class(part).of_the_whole_run:
             for answer in answers_in_run(part, spec, first_weights(spec), np.nan):
-                yield Event("probe", {"lane": 0, "step": 0, "name": part["name"], "data": answer.data})
+                yield Event("probe", answer.event(lane=0, step=0, name=part["name"]))
     ends = [end for program in programs for end in program.ends()]
     lanes = [{"lane": i, "status": s, "step": step, "reason": why} for i, (s, step, why) in enumerate(ends)]
     yield Event("end", {"lanes": lanes})
@@ -78,7 +78,7 @@ def _chunk(spec: RunSpec, program: Program, path: Path) -> Iterator[Event]:
             for k, w in enumerate(rows["w"], start=first):
                 if k % part["every"] == 0 or (chunk.ended and k == last):
                     for answer in answers_in_run(part, spec, w, chunk.dampings[k - first]):
-                        yield Event("probe", {"lane": lane, "step": k, "name": part["name"], "data": answer.data})
+                        yield Event("probe", answer.event(lane=lane, step=k, name=part["name"]))
         yield Event("clock", {"lane": lane, "step": last, "seconds": program.seconds})
 
 

@@ -144,6 +144,119 @@ def test_spectrum_is_the_apis(page: Page, server: str) -> None:
     eventually(lambda: check("gauss-newton"))
 
 
+CODE = {"name": "digits-autoencoder", "widths": [64, 10, 64]}  # 1354 weights: more than are told exactly
+
+
+def test_a_spectrum_of_many_weights_is_the_apis_estimate(page: Page, server: str, screenshots: Any) -> None:
+    address = "/?problem=digits-autoencoder:widths=64,10,64&optimizer=kfac&steps=3&at=2&views=spectrum"
+    figure = opened(page, server + address, "spectrum")
+    spec = {"problem": CODE, "optimizers": [{"name": "kfac"}], "steps": 3}
+    run = page.request.post(f"{server}/api/runs", data=spec).json()
+
+    def check(matrix: str) -> None:
+        probe = {"run": run["id"], "lane": 0, "step": 2, "probe": {"name": "spectrum", "matrix": matrix}}
+        data = page.request.post(f"{server}/api/probes", data=probe).json()["data"]
+        rows = table(figure)
+        gradient, density = ([row for row in rows if row[0] == kind] for kind in ("gradient", "density"))
+        assert [float(row[1]) for row in gradient] == data["eigenvalues"][::-1]
+        assert [float(row[3]) for row in gradient] == data["gradient"][::-1]
+        assert [float(row[1]) for row in density] == data["density"]["eigenvalues"][::-1]
+        assert [float(row[2]) for row in density] == data["density"]["density"][::-1]
+
+    eventually(lambda: check("hessian"))
+    expect(figure).to_contain_text(
+        "estimated from 10 random probes by Lanczos’s method with 64 iterations; 1354 eigenv"
+    )
+    expect(figure.get_by_label("Method")).to_be_hidden()
+    figure.get_by_label("Matrix").select_option("gauss-newton")
+    eventually(lambda: check("gauss-newton"))
+    page.screenshot(path=screenshots / "spectrum-density.png")
+
+
+def test_a_small_spectrum_can_be_estimated_to_compare(page: Page, server: str) -> None:
+    figure = opened(
+        page, f"{server}/?problem=regression-network&optimizer=gauss-newton&steps=2&views=spectrum", "spectrum"
+    )
+    eventually(lambda: rows_of(figure, 321))
+    figure.get_by_label("Method").select_option("lanczos")
+    expect(figure).to_contain_text("estimated from 10 random probes")
+    figure.get_by_label("Method").select_option("auto")
+    eventually(lambda: rows_of(figure, 321))
+
+
+def rows_of(figure: Locator, count: int) -> None:
+    assert len(table(figure)) == count
+
+
+def test_an_answer_in_stages_is_followed(page: Page, server: str) -> None:
+    page.goto(f"{server}/embed?problem=saddle&views=curves")
+    body = {
+        "problem": {"name": "saddle"},
+        "at": [0.3, 0.2],
+        "probe": {"name": "spectrum", "method": "lanczos", "probes": 3},
+    }
+    told = page.evaluate(
+        """async (body) => {
+          const { server } = await import("/static/stream.js");
+          const parts = [], { signal } = new AbortController();
+          const whole = await server.probe(body, signal, (told) => parts.push(told));
+          return { parts, whole, plain: await server.probe(body, signal) };
+        }""",
+        body,
+    )
+    assert [part["data"]["done"] for part in told["parts"]] == [1, 1, 2]
+    assert all(part["partial"] for part in told["parts"])
+    assert told["whole"] == told["plain"]
+
+
+def test_a_question_is_given_up_for_a_newer_one_once_it_has_shown_something(page: Page, server: str) -> None:
+    page.goto(f"{server}/embed?problem=saddle&views=curves")
+    told = page.evaluate(
+        """async () => {
+          const { asker } = await import("/static/terrain.js");
+          const shown = [], given = [];
+          const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+          const staged = (name) => async ({ signal, part }) => {
+            for (let k = 0; k < 4; k++) {
+              await pause();
+              signal.throwIfAborted();
+              part(`${name}${k}`);
+            }
+            return `${name} whole`;
+          };
+          const ask = asker((answer) => shown.push(answer), (message) => given.push(message));
+          ask(staged("a"));
+          ask(staged("b"));
+          while (!shown.includes("b1")) await pause();
+          await ask(staged("c"));
+          while (!shown.includes("c whole")) await pause();
+          return { shown, given };
+        }"""
+    )
+    assert told["given"] == []
+    # The first had to show something; the second had shown enough when the third came.
+    assert told["shown"][:3] == ["a0", "b0", "b1"]
+    assert told["shown"][-5:] == ["c0", "c1", "c2", "c3", "c whole"]
+    assert "b3" not in told["shown"]
+
+
+def test_what_was_known_so_far_gives_way_to_the_answer(page: Page, server: str) -> None:
+    page.goto(f"{server}/embed?problem=saddle&views=curves")
+    probe = {"name": "spectrum", "step": 0, "lane": 0, "data": 1}
+    told = [{**probe, "partial": True}, {**probe, "partial": True, "data": 2}, {**probe, "data": 3}]
+    told += [{**probe, "data": 4, "partial": True}, {**probe, "step": 1, "data": 5}]
+    kept = page.evaluate(
+        """async (told) => {
+          const { answered, newLane } = await import("/static/lane.js");
+          const lane = newLane({}, 0);
+          for (const answer of told) answered(lane, answer);
+          return lane.probes.map((answer) => answer.data);
+        }""",
+        told,
+    )
+    assert kept == [3, 4, 5]
+
+
 @pytest.mark.console("status of 422")
 def test_a_matrix_that_does_not_apply_is_said(page: Page, server: str) -> None:
     page.goto(server + SADDLE + "&views=spectrum")

@@ -226,6 +226,7 @@ class TestProbes:
         told = stages(client, LANCZOS)
         assert [frame.kind for frame in told] == ["probe"] * 5 + ["end"]
         assert [frame.data["data"]["done"] for frame in told[:-1]] == [1, 1, 2, 3, 4]
+        assert ["partial" in frame.data for frame in told[:-1]] == [True] * 4 + [False]
         assert told[-1].data == {"status": "finished", "reason": None}
         assert told[-2].data == client.post("/api/probes", json=LANCZOS).json()
 

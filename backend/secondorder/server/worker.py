@@ -67,7 +67,7 @@ def replies(job: int, question: dict[str, Any]) -> Generator[Message, None, None
         request = spec.parse_probe(question["body"], find=lambda _: spec.parse(question["spec"]))
         lane, step = (request.lane, request.step) if request.spec else (None, None)
         for answer in answers(request):
-            payload = encode({"name": request.name, "lane": lane, "step": step, "data": answer.data})
+            payload = encode(answer.event(name=request.name, lane=lane, step=step))
             yield Message(Kind.ANSWER if answer.whole else Kind.PART, job, payload)
         return
     file = io.BytesIO()
