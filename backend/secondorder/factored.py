@@ -196,43 +196,40 @@ class Factored(Optimizer):
         if not self.rescale:
             α, μ = jnp.asarray(self.rate), jnp.zeros_like(λ)
             return lambda Δ, fault: Proposal(α * Δ, α, μ, self._promised(J, w, g, λ, α * Δ), fault)
-        products = self._products(J, w, λ)
-        use_momentum = self.momentum
-        u0 = products(δ0) if use_momentum else None
+        grams = self._grams(J, w, λ)
 
         def minimize(Δ: Array, fault: Array) -> Proposal:
-            u = products(Δ)
-            a, p = inner(u, u), -(g @ Δ)
-            if u0 is None:
-                α, μ = p / a, jnp.zeros_like(a)
-            else:
-                b, c, q = inner(u, u0), inner(u0, u0), -(g @ δ0)
-                det = a * c - b * b
-                independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
-                det = jnp.where(independent, det, 1.0)
-                α = jnp.where(independent, (c * p - b * q) / det, p / a)
-                μ = jnp.where(independent, (a * q - b * p) / det, 0.0)
+            p = -(g @ Δ)
+            if not self.momentum:
+                α = p / grams(Δ[None])[0, 0]
+                return Proposal(α * Δ, α, jnp.zeros_like(α), -α * p / 2, fault)
+            (a, b), (_, c) = grams(jnp.stack([Δ, δ0]))
+            q, det = -(g @ δ0), a * c - b * b
+            independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
+            det = jnp.where(independent, det, 1.0)
+            α = jnp.where(independent, (c * p - b * q) / det, p / a)
+            μ = jnp.where(independent, (a * q - b * p) / det, 0.0)
             δ = α * Δ + μ * δ0
             return Proposal(δ, α, μ, g @ δ / 2, fault)
 
         return minimize
 
-    def _products(self, J: Objective, w: Array, λ: Array):
-        """v ↦ (Jzw v, Gz Jzw v / B, v, (λ + L)v): with `inner`, what vᵀ(F + L + λI)v is made of; F is never formed."""
+    def _grams(self, J: Objective, w: Array, λ: Array):
+        """V (m, D) ↦ V(F + L + λI)Vᵀ (m, m), F by one Jacobian-vector product a row: it is never formed."""
         likelihood = J.problem.likelihood
         assert likelihood is not None
         z, push = jax.linearize(lambda w: J.problem.outputs(w, J.batch.inputs), w)
         damped = λ + J.problem.l2_diagonal()
 
-        def products(v: Array) -> tuple[Array, Array, Array, Array]:
-            u = push(v)
-            return u, jax.vmap(likelihood.multiply)(z, u) / len(z), v, damped * v
+        def grams(V: Array) -> Array:
+            U = jax.vmap(push)(V)
+            GU = jax.vmap(jax.vmap(likelihood.multiply), in_axes=(None, 0))(z, U)
+            return jnp.einsum("ibk,jbk->ij", U, GU) / len(z) + V @ (damped * V).T
 
-        return products
+        return grams
 
     def _promised(self, J: Objective, w: Array, g: Array, λ: Array, δ: Array) -> Array:
-        u = self._products(J, w, λ)(δ)
-        return g @ δ + inner(u, u) / 2
+        return g @ δ + self._grams(J, w, λ)(δ[None])[0, 0] / 2
 
     def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State, lowest: Any):
         """λ and ρ after this step: measured every T₁ steps (and at the first, to be shown)."""
@@ -269,8 +266,3 @@ class FactorDamped(Factored):
     @property
     def trial_every(self) -> int | None:
         return self.gamma_every if self.adapt_gamma else None
-
-
-def inner(u: tuple[Array, Array, Array, Array], v: tuple[Array, Array, Array, Array]) -> Array:
-    """uᵀ(F + L + λI)v of two directions as `_products` gives them."""
-    return jnp.vdot(u[0], v[1]) + jnp.vdot(u[2], v[3])
