@@ -19,6 +19,7 @@ const KINDS = /** @type {const} */ ([
   ["data", "Real data"],
   ["network", "Networks"],
 ]);
+const SHOWN_OPTIONS = 4; // of an optimizer; where there are more they stand folded
 const RUN_FIELDS = {
   steps: { type: "integer", minimum: 1, maximum: 100_000, title: "steps" },
   seed: { type: "integer", minimum: 0, maximum: 2 ** 32 - 1, title: "seed" },
@@ -181,6 +182,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
       true,
       () => session.spec.optimizers[index],
     );
+    const preset = Object.keys(entry.presets).length > 0 && !only && presetField(entry, index, replace);
     const swatches = h("span", { class: "swatches", "aria-hidden": "true" });
     chips.push({ swatches, index });
     if (only) {
@@ -206,10 +208,28 @@ export function controls({ element, session, signal, only = null, notify = () =>
         h("div", { class: "group-head" }, h("h3", {}, swatches, entry.title), remove),
         equation(entry),
         about(entry),
+        preset,
         ...knobs,
-        ...options,
+        ...(options.length > SHOWN_OPTIONS ? [more(options, "Structure and schedule")] : options),
       ),
     ];
+  }
+
+  /** A choice among named sets of values. @param {import("./types").OptimizerEntry} entry @param {number} index
+   * @param {(part: NamedPart, live: boolean) => void} replace */
+  function presetField(entry, index, replace) {
+    const sets = { usual: {}, ...entry.presets };
+    const schema = { type: "string", default: "usual", title: "values", enum: [...Object.keys(sets), "own"] };
+    const path = `optimizers[${index}].preset`;
+    const change = (/** @type {keyof typeof sets} */ chosen) => sets[chosen] && replace({ name: entry.name, ...sets[chosen] }, false);
+    const present = () => {
+      const values = Object.entries(session.spec.optimizers[index] ?? {}).filter(([key]) => key !== "name");
+      const same = (/** @type {Record<string, any>} */ set) =>
+        values.length === Object.keys(set).length &&
+        values.every(([key, value]) => JSON.stringify(set[key]) === JSON.stringify(value));
+      return Object.entries(sets).find(([, set]) => same(set))?.[0] ?? "own";
+    };
+    return register(optionField({ path, key: "preset", schema, change }), present);
   }
 
   function runGroup() {

@@ -8,6 +8,7 @@ import { controls } from "./controls.js";
 import { byId, h, markup } from "./dom.js";
 import { laneTable } from "./lanes.js";
 import { axisChoice, player } from "./player.js";
+import { progress } from "./progress.js";
 import { Session } from "./session.js";
 import { share } from "./share.js";
 import { decode, encode } from "./spec.js";
@@ -62,6 +63,7 @@ async function main() {
     between: byId("lanes"),
   });
   const play = player({ element: byId("player"), session, signal });
+  progress({ element: byId("progress"), session, signal });
   byId("axis").replaceWith(axisChoice(session, signal));
   byId("player").append(liftButton(byId("panel"), signal));
   laneTable({ element: byId("lanes"), session, signal });

@@ -196,6 +196,12 @@ export class Session extends EventTarget {
     }, PATIENCE);
   }
 
+  /** Ends the present run for everybody who watches it; its end is told by its stream, as any other. */
+  cancel() {
+    const id = this.#announced?.id ?? this.run?.id;
+    if (id && !this.finished) this.#source.cancel(id).catch((error) => this.#fail(error));
+  }
+
   /** Starts the pending run when the one under way has had its time. @param {Flight} flight */
   #whenDue(flight) {
     if (!this.#pending || flight !== this.#flight) return;

@@ -198,8 +198,14 @@ async function probe(body, signal, part) {
   throw new Error("The connection was lost.");
 }
 
+/** @param {string} id */
+async function cancel(id) {
+  const response = await fetch(`/api/runs/${encodeURIComponent(id)}`, { method: "DELETE" });
+  if (!response.ok) throw await refusal(response);
+}
+
 /** @type {Source} */
-export const server = { interactive: true, run, probe };
+export const server = { interactive: true, run, probe, cancel };
 
 /** A finished event stream: it answers with what it holds and asks no server.
  * @param {StreamEvent[]} events @returns {Source} */
@@ -211,4 +217,5 @@ export const fromRecording = (events) => ({
   async probe() {
     throw new Error("This is a recording: what it does not hold cannot be asked.");
   },
+  async cancel() {},
 });

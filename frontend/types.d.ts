@@ -55,6 +55,8 @@ export interface Block {
 
 export interface OptimizerEntry extends Entry {
   fits: Record<string, true | string>;
+  /** Named sets of values for knobs and options. */
+  presets: Record<string, Record<string, any>>;
 }
 
 export interface ProbeEntry extends Entry {
@@ -197,6 +199,8 @@ export interface Source {
   interactive: boolean;
   run(spec: Spec, signal: AbortSignal): AsyncIterable<StreamEvent | { kind: "status"; message: string | null }>;
   probe(body: object, signal: AbortSignal, part?: (told: ProbeEvent) => void): Promise<any>;
+  /** Ends a run for everybody who watches it. */
+  cancel(id: string): Promise<void>;
 }
 
 /** How an answer that comes in stages is followed. */

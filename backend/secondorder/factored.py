@@ -46,8 +46,8 @@ class Proposal(NamedTuple):
 class Factored(Optimizer):
     """Base of the optimizers with a factored curvature; a subclass gives ``estimate``, ``prepare`` and ``propose``."""
 
-    damping: float = knob(1.0, "λ", 0.0, 1e6, "damping λ", scale="log")
-    decay: float = knob(0.95, "ε", 0.0, 0.9999, "decay of the statistics' moving average")
+    damping: float = knob(1.0, "λ", 0.0, 1e6, "damping", scale="log")
+    decay: float = knob(0.95, "ε", 0.0, 0.9999, "decay of the statistics' average")
     rate: float = knob(1.0, "α", 1e-6, 100.0, "step size where it is not rescaled", scale="log")
     adapt: str = option("levenberg-marquardt", "how λ adapts", enum=["fixed", "levenberg-marquardt"])
     rescale: bool = option(True, "step size by the exact quadratic model")
@@ -256,7 +256,7 @@ class Factored(Optimizer):
 class FactorDamped(Factored):
     """Base of those that damp each factor, by γ in place of √(λ + l2) (M&G §6.6)."""
 
-    gamma: float = knob(0.0, "γ", 0.0, 1e3, "factored damping γ at the start (0: √(λ + l2))", scale="log")
+    gamma: float = knob(0.0, "γ", 0.0, 1e3, "factored damping at the start (0: √(λ + l2))", scale="log")
     adapt_gamma: bool = option(True, "adapt γ by trying larger and smaller values")
     gamma_every: int = option(20, "T₂, steps between two trials of other γs", minimum=1, maximum=1000)
 
