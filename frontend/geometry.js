@@ -66,6 +66,26 @@ export function eigen([[a, b], [, d]]) {
   return { values: [low, top], vectors: /** @type {[Point, Point]} */ ([[-high[1], high[0]], high]) };
 }
 
+/** The ellipse gᵀC⁻¹g = radius² of a covariance C. @param {number[][]} C @param {number} radius @returns {Point[]} */
+export function ellipse(C, radius) {
+  const { values, vectors: [p, q] } = eigen(C), [a, b] = values.map((v) => radius * Math.sqrt(Math.max(v, 0)));
+  return Array.from({ length: 97 }, (_, i) => {
+    const [c, s] = [a * Math.cos((i * Math.PI) / 48), b * Math.sin((i * Math.PI) / 48)];
+    return [c * p[0] + s * q[0], c * p[1] + s * q[1]];
+  });
+}
+
+/** Where a curve y over x crosses a level. @param {number[]} x @param {number[]} y @param {number} level */
+export function crossings(x, y, level) {
+  /** @type {number[]} */
+  const found = [];
+  for (let i = 0; i + 1 < y.length; i++) {
+    if (y[i] > level === y[i + 1] > level) continue;
+    found.push(x[i] + ((level - y[i]) / (y[i + 1] - y[i])) * (x[i + 1] - x[i]));
+  }
+  return found;
+}
+
 const SAMPLES = 48;
 /** @param {number} from @param {number} to @param {(t: number) => Point} curve @returns {Point[]} */
 const sample = (from, to, curve) =>

@@ -9,32 +9,34 @@ import numpy as np
 from secondorder.core import Batch, Objective, Point, Probe, Problem, knob, register
 from secondorder.curvature.empirical_fisher import empirical_fisher
 from secondorder.curvature.fisher import fisher
-from secondorder.pullback import pseudo_gradients, sample_outputs
+from secondorder.pullback import pseudo_gradients
 from secondorder.solve import eigenvalues
 
 Array = jax.Array
 
-MOST = 10_000  # samples: all are drawn, S of them are used, so that S is a knob and every S begins with the same ones
+MOST = 10_000  # samples: all are drawn and S of them used, so that S is a knob and every S begins with the same ones
 TOLD = 400  # of them
 INPUTS = 3  # looked at one by one
 TARGETS = 8  # drawn for each of those
-GRID = 33  # points along each axis of a contour plot, to be seen and not reckoned with: they are told as float32
 REACH = 3.2  # of the window, in F's largest standard deviation
+ANGLES, RADII, PROFILE = 120, 9, 201  # where level sets are looked for
 
 
 @register
 class PullbackSamples(Probe):
-    r"""Targets drawn from the model, their gradients ∇_w log r(t|x), and F as the covariance of those, of two weights.
+    r"""Targets drawn from a linear model of two weights, their gradients g = ∇_w log r(t|x), and F as g's covariance.
 
-    First ``inputs``, some one by one: ``inputs`` x, ``gradients`` for several targets, and for the first of those
-    targets the ``surprise``: how much less likely it is with the weights w + δ. Then all together: ``divergence`` is
-    the mean surprise over x and t, E KL(r(·|x, w) ‖ r(·|x, w + δ)), both on a grid with δ's coordinates ``axis`` along
-    both weights; ``gradients`` are the first of S samples, each with an x of its own.
+    Of some x by themselves, ``inputs``, all ``gradients`` lie along one ``direction``. For the first, a typical one,
+    ``surprise`` tells how much less likely its target is with the weights w + δ: log r(t|x, w) - log r(t|x, w + δ),
+    which depends on δ's component in that direction alone, given ``along``.
 
-    ``covariance`` is the mean of g gᵀ over the S samples and ``average`` the one with decay η, the plain mean until
-    1/(1 - η) samples are in it. ``error`` is their distance from ``fisher`` in Frobenius norm relative to F's, and
-    ``expected`` its root mean square, √(Σ m_s² (E‖g‖⁴ - ‖F‖²))/‖F‖ for a mean with weights m_s: as 1/√S. The
-    ``empirical_fisher`` has the data's targets in place of the model's and comes no closer with more samples.
+    Of all x together ``divergence`` is the mean surprise over x and t, E KL(r(·|x, w) ‖ r(·|x, w + δ)), with a row for
+    each direction of δ, evenly about a circle, and its lengths ``radius``; ``gradients`` are the first of S samples,
+    each with an x of its own.
+    ``covariance`` is the mean of g gᵀ over the samples, ``average`` the one with decay η, which is the plain mean until
+    1/(1 - η) samples are in it. Their ``error`` is the distance from ``fisher`` in Frobenius norm relative to F's, and
+    ``expected`` its root mean square √(Σ m_s² (E‖g‖⁴ - ‖F‖²))/‖F‖ for a mean with weights m_s: it falls as 1/√S. The
+    ``empirical_fisher`` has the data's targets in place of the model's, and comes no closer with more samples.
     """
 
     name = "pullback-samples"
@@ -49,66 +51,70 @@ class PullbackSamples(Probe):
 
     @classmethod
     def fit(cls, problem: Problem) -> str | None:
-        if problem.kind == "toy" or not problem.predicts:
+        if problem.network is None or not problem.predicts:
             return "needs a model that predicts targets for inputs, to draw both"
-        if problem.dimension != 2:
-            return f"is drawn in the plane of two weights; this problem has {problem.dimension}"
+        if problem.network.shapes != [(1, 2)]:
+            return f"is drawn for a linear model of two weights; this problem has {problem.dimension}"
         return None
 
     def price(self, problem: Problem) -> float:
-        return (GRID**2 + 3 * MOST / problem.examples) * problem.work
+        return (ANGLES * RADII + 3 * MOST / problem.examples) * problem.work
 
     def measure(self, J: Objective, point: Point) -> dict[str, Any]:
         assert J.key is not None, "sampling needs a key"
         w, (for_x, for_t, for_inputs) = point.w, jax.random.split(J.key, 3)
         F, E = fisher(J, w).matrix, empirical_fisher(J, w).matrix
         reach = REACH * jnp.sqrt(eigenvalues(F)[-1])
-        axis = jnp.linspace(-1, 1, GRID, dtype=w.dtype) * jnp.where(reach > 0, reach, 1)
+        reach = jnp.where(reach > 0, reach, 1)
+        along, radius = 1.5 * reach * jnp.linspace(-1, 1, PROFILE), reach * jnp.linspace(0, 1, RADII)
 
         g = -pseudo_gradients(_at(J, jax.random.randint(for_x, (MOST,), 0, len(J.batch.inputs))), w, for_t)
         square = jnp.linalg.norm(F) ** 2
         spread = jnp.mean(jnp.sum(g**2, axis=1) ** 2) - square
         s = jnp.arange(MOST)
-        # Of the step that sample s makes, η as an average has it that is a plain mean first; those after S leave it be.
+        # The average with sample s in it keeps η of the one before, at first as a plain mean does; after S it stays.
         η = jnp.where(s < self.samples, jnp.minimum(s / (s + 1), self.decay), 1.0)
-        left = jnp.append(jnp.cumprod(η[:0:-1])[::-1], 1.0)  # of sample s by those after it
-        means = {"covariance": (s < self.samples) / self.samples, "average": (1 - η) * left}
+        kept = jnp.append(jnp.cumprod(η[:0:-1])[::-1], 1.0)  # of sample s by those after it
+        means = {"covariance": (s < self.samples) / self.samples, "average": (1 - η) * kept}
         estimates = {name: (g.T * m) @ g for name, m in means.items()}
 
         chosen = _spread_out(J, w)
-        looked_at = _at(J, jnp.repeat(chosen, TARGETS))
-        Dz = sample_outputs(J, J.problem.outputs(w, looked_at.batch.inputs), for_inputs)
+        x, t = _at(J, chosen).batch
+        of_inputs = jax.vmap(lambda x, t, key: _of_input(J, w, x, t, along, key))
+        angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
+        rays = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, None]
         return {
             "at": w,
-            "axis": axis,
+            "along": along,
+            "radius": radius,
             "fisher": F,
             "empirical_fisher": E,
             **estimates,
             "errors": jnp.stack([jnp.linalg.norm(C - F) for C in [*estimates.values(), E]]) / jnp.linalg.norm(F),
             "expected": jnp.sqrt(spread * jnp.stack([jnp.sum(m**2) for m in means.values()]) / square),
+            "divergence": jax.lax.map(jax.vmap(lambda δ: _divergence(J, w, δ)), rays),
             "gradients": g[:TOLD],
-            "divergence": jnp.mean(_surprises(J, w, axis, jnp.zeros(1)), axis=0).astype(jnp.float32),
             "chosen": chosen,
-            "inputs": jnp.asarray(J.batch.inputs)[chosen],
-            "gradients_of_inputs": -pseudo_gradients(looked_at, w, for_inputs).reshape(-1, TARGETS, 2),
-            "surprises": _surprises(_at(J, chosen), w, axis, Dz[::TARGETS]).astype(jnp.float32),
+            "inputs": x,
+            **of_inputs(x, t, jax.random.split(for_inputs, len(chosen))),
         }
 
     def tell(self, found: dict[str, Any]) -> dict[str, Any]:
         S = int(self.samples)
-        names = ("example", "input", "gradients", "surprise")
-        inputs = [found[name] for name in ("chosen", "inputs", "gradients_of_inputs", "surprises")]
+        parts = ("chosen", "inputs", "direction", "pulls", "surprise")
+        names = ("example", "input", "direction", "gradients", "surprise")
         return {
-            "at": found["at"],
+            **{name: found[name] for name in ("at", "along", "radius", "divergence", "fisher", "empirical_fisher")},
+            "inputs": [
+                dict(zip(names, one, strict=True)) for one in zip(*(found[part] for part in parts), strict=True)
+            ],
+            "gradients": found["gradients"][:S],
             "samples": S,
             "timescale": 1 / (1 - float(self.decay)),
-            **{name: found[name] for name in ("fisher", "empirical_fisher", "covariance", "average")},
+            "covariance": found["covariance"],
+            "average": found["average"],
             "error": dict(zip(("covariance", "average", "empirical_fisher"), found["errors"], strict=True)),
             "expected": dict(zip(("covariance", "average"), found["expected"], strict=True)),
-            "axis": found["axis"],
-            "divergence": found["divergence"],
-            "gradients": found["gradients"][:S],
-            "inputs": [dict(zip(names, one, strict=True)) for one in zip(*inputs, strict=True)],
         }
 
 
@@ -119,28 +125,40 @@ def _at(J: Objective, chosen: Array) -> Objective:
 
 
 def _spread_out(J: Objective, w: Array) -> Array:
-    """The numbers of examples whose outputs' gradients differ in direction as examples do: quantiles of their angle."""
+    """The numbers of some examples, at quantiles of the angle in which their gradients point."""
     slopes = jax.jacrev(lambda w: J.problem.outputs(w, J.batch.inputs)[:, 0])(w)
     order = jnp.argsort(jnp.arctan2(slopes[:, 1], slopes[:, 0]))
-    shown = min(INPUTS, len(order))
-    return order[np.round(np.linspace(0.1, 0.9, shown) * (len(order) - 1)).astype(int)]
+    return order[np.round(np.linspace(0.1, 0.9, min(INPUTS, len(order))) * (len(order) - 1)).astype(int)]
 
 
-def _surprises(J: Objective, w: Array, axis: Array, Dz: Array) -> Array:
-    """log r(t|x, w) - log r(t|x, w + δ) of each example's t with ∂/∂z = Dz, over the grid of δ: (B, GRID, GRID).
-
-    The likelihoods are exponential families with the outputs as natural parameters, so that this is
-    KL(r(·|z) ‖ r(·|z')) + Dzᵀ(z' - z); and the divergence is the same whatever t it is reckoned from: the data's.
-    """
-    problem, likelihood, (x, t) = J.problem, J.problem.likelihood, J.batch
+def _of_input(J: Objective, w: Array, x: Array, t: Array, along: Array, key: Array) -> dict[str, Array]:
+    """Of one input: what targets drawn for it pull at the weights, and the surprise of the one drawn most nearly as
+    far from its expectation as they are on average."""
+    likelihood = J.problem.likelihood
     assert likelihood is not None
-    loss = jax.vmap(likelihood.loss)
-    z = problem.outputs(w, x)
-    L, slope = loss(z, t), jax.vmap(jax.grad(likelihood.loss))(z, t)
+    z, pull_back = jax.vjp(lambda w: J.problem.outputs(w, x[None])[0], w)
+    Dz = likelihood.sample(key, jnp.tile(z, (TARGETS, 1)))
+    typical = jnp.sum(likelihood.root(z) ** 2)  # E‖Dz‖²
+    Dz = Dz[jnp.argsort(jnp.abs(jnp.sum(Dz**2, axis=1) - typical))]
+    slope = pull_back(jnp.ones_like(z))[0]
+    direction = slope / jnp.linalg.norm(slope)
+    surprise = jax.vmap(lambda s: _surprise(J, w, x, t, Dz[0], s * direction))(along)
+    return {"direction": direction, "pulls": -jax.vmap(pull_back)(Dz)[0], "surprise": surprise}
 
-    def at(δ):
-        away = problem.outputs(w + δ, x)
-        return loss(away, t) - L + jnp.sum((Dz - slope) * (away - z), axis=1)
 
-    grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1)  # [i, j] is (axis[j], axis[i])
-    return jax.vmap(at)(grid.reshape(-1, 2)).T.reshape(-1, GRID, GRID)
+def _surprise(J: Objective, w: Array, x: Array, t: Array, Dz: Array | float, δ: Array) -> Array:
+    """log r(t'|x, w) - log r(t'|x, w + δ) of the target t' with ∂/∂z = Dz, given any target t.
+
+    The likelihoods are exponential families with the outputs as natural parameters: the log-likelihoods of two targets
+    differ by a linear function of z, which Dz knows.
+    """
+    likelihood = J.problem.likelihood
+    assert likelihood is not None
+    z, away = J.problem.outputs(w, x[None])[0], J.problem.outputs(w + δ, x[None])[0]
+    L, slope = jax.value_and_grad(likelihood.loss)(z, t)
+    return likelihood.loss(away, t) - L + jnp.sum((Dz - slope) * (away - z))
+
+
+def _divergence(J: Objective, w: Array, δ: Array) -> Array:
+    """E_x KL(r(·|x, w) ‖ r(·|x, w + δ)): the mean surprise over targets from the model, whose Dz is 0 on average."""
+    return jnp.mean(jax.vmap(lambda x, t: _surprise(J, w, x, t, 0.0, δ))(*J.batch))
