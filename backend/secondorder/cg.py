@@ -27,6 +27,7 @@ import jax.numpy as jnp
 Array = jax.Array
 
 BUDGET, CONVERGED, SLOW, NEGATIVE, FLAT, NOT_FINITE = range(6)
+TOGETHER = 32  # products at a time, where a matrix is written out
 STATUS = ("budget", "converged", "slow progress", "negative curvature", "no curvature", "not finite")
 
 
@@ -183,8 +184,8 @@ class MatrixFree(NamedTuple):
 
     @property
     def matrix(self) -> Array:
-        """C written out (D, D) by D products."""
-        C = jax.vmap(self.product)(jnp.eye(self.at.shape[0], dtype=self.at.dtype))
+        """C written out (D, D) by D products, some at a time."""
+        C = jax.lax.map(self.product, jnp.eye(self.at.shape[0], dtype=self.at.dtype), batch_size=TOGETHER)
         return (C + C.T) / 2
 
     def multiply(self, v: Array) -> Array:
