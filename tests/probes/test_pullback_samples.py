@@ -1,4 +1,4 @@
-"""The lecture's panels on sampling against closed forms of linear and logistic regression, and against its own words."""
+"""The lecture's panels on sampling against closed forms of linear and logistic regression."""
 
 from typing import Any
 
@@ -15,11 +15,15 @@ LOGISTIC: dict[str, Any] = {"name": "logistic-regression", "features": ["worst a
 W = np.array([-1.5, 1.0])
 
 
+def data_of(problem: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """x̄ of all examples (N, 2), and their targets (N,)."""
+    own = {"features": tuple(problem["features"])} if "features" in problem else {}
+    x, t = make_problem(problem["name"], **own).data(0).train
+    return np.column_stack([x, np.ones(len(x))]), t[:, 0]
+
+
 def inputs(problem: dict[str, Any]) -> np.ndarray:
-    """x̄ of all examples (N, 2)."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in problem.items()}
-    x = make_problem(**fields).data(0).train.inputs
-    return np.column_stack([x, np.ones(len(x))])
+    return data_of(problem)[0]
 
 
 def told(problem: dict[str, Any], **knobs: float) -> dict[str, Any]:
@@ -32,15 +36,10 @@ def problem(request) -> dict[str, Any]:
 
 
 def test_fisher_and_empirical_fisher_are_those_of_the_closed_forms(problem):
-    X, z = inputs(problem), inputs(problem) @ W
-    t = (
-        make_problem(problem["name"], features=tuple(problem.get("features", ("body mass index",))))
-        .data(0)
-        .train.targets
-    )
-    variance, residual = (
-        (np.ones(len(z)), z - t[:, 0]) if problem is LINEAR else (expit(z) * expit(-z), expit(z) - t[:, 0])
-    )
+    X, t = data_of(problem)
+    z = X @ W
+    p = z if problem is LINEAR else expit(z)
+    variance, residual = np.ones(len(z)) if problem is LINEAR else p * (1 - p), p - t
     data = told(problem)
     np.testing.assert_allclose(data["fisher"], (X.T * variance) @ X / len(X), rtol=1e-12)
     np.testing.assert_allclose(data["empirical_fisher"], (X.T * residual**2) @ X / len(X), rtol=1e-12)
