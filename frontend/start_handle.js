@@ -17,6 +17,7 @@ export function startHandle({ picture, session, ground, signal, moved }) {
   /** @type {[number, number] | null} */
   let held = null; // where it is while it moves
   let rest = 0;
+  let moving = false; // whether a change of the spec is its own
 
   /** Inside the picture, and rounded to what a pixel can tell, so that the URL stays short.
    * @param {number[]} at @returns {[number, number]} */
@@ -32,9 +33,18 @@ export function startHandle({ picture, session, ground, signal, moved }) {
   function move(at, live) {
     const start = nearby(at);
     held = live ? start : null;
+    moving = true;
     session.update({ start }, { live });
+    moving = false;
     moved();
   }
+
+  // Whoever goes back, or takes another problem, has ended the move: it must not come after that.
+  session.listen((event) => {
+    if (event.kind !== "spec" || moving) return;
+    held = null;
+    clearTimeout(rest);
+  }, { signal });
 
   handle.addEventListener("pointerdown", (event) => {
     if (event.button) return;

@@ -234,6 +234,8 @@ export interface Session extends EventTarget {
   /** Index of the lane whose iterate the linked probes describe. */
   selected: number;
   readonly interactive: boolean; // false in a recording: no server to ask
+  /** Hears of every event of the session. */
+  listen(on: (event: SessionEvent) => void, options?: { signal?: AbortSignal }): void;
   /** Replaces parts of the spec and starts the run; the newest call wins, an older run under way is aborted. */
   update(change: Partial<Spec>, options?: { live?: boolean }): void;
   /** Asks a probe at a lane's step of the present run (cached; aborted with the run). */

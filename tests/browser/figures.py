@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 from playwright.sync_api import Locator, Page
 
@@ -26,6 +27,14 @@ def opened(page: Page, address: str, view: str) -> Locator:
     figure.scroll_into_view_if_needed()
     figure.locator("summary", has_text="Data table").click()
     return figure
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    """What the page's address says now.
+
+    `page.url` is what Playwright has heard of it, and while a test sleeps Playwright hears nothing.
+    """
+    return parse_qs(page.evaluate("location.search.slice(1)"))
 
 
 def table(figure: Locator) -> list[list[str]]:

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.figures import query
 
 expect.set_options(timeout=30_000)  # what is awaited here comes at once on an idle machine
 
@@ -31,10 +33,6 @@ NONSENSE = [
     "?problem=saddle&steps=1e400&lane=-3&at=x",
 ]
 ONE = "/?problem=saddle&start=1.2,0.3&optimizer=damped-newton&steps=20&views=curves"
-
-
-def query(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlparse(page.url).query)
 
 
 def control(page: Page, path: str) -> Locator:

@@ -4,12 +4,11 @@ Drawn data are read where every reader can read them: in each figure's data tabl
 """
 
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.figures import eventually, opened, paths, table
+from tests.browser.figures import eventually, opened, paths, query, table
 
 ROSENBROCK = "/?problem=rosenbrock&optimizer=newton&optimizer=damped-newton:damping=0.1&steps=30&at=3"
 SADDLE = "/?problem=saddle&start=1.2,0.3&optimizer=newton&steps=6"
@@ -40,8 +39,8 @@ def asked(page: Page, server: str, spec: dict[str, Any]) -> dict[str, list[list[
 
 
 def start_in_address(page: Page) -> list[float]:
-    told = parse_qs(urlparse(page.url).query).get("start")
-    assert told, page.url
+    told = query(page).get("start")
+    assert told
     return [float(number) for number in told[0].split(",")]
 
 
@@ -91,10 +90,43 @@ def test_arrow_keys_move_the_start(page: Page, server: str) -> None:
     handle.press("ArrowRight")
     near = drawn_from(page, server, figure, [-1.2, 1])
     assert near[1] == 1
-    page.wait_for_timeout(600)  # a key is part of the move before it until 400 ms have passed
     handle.press("Shift+ArrowRight")
     far = drawn_from(page, server, figure, near)
     assert far[0] - near[0] == pytest.approx(10 * (near[0] + 1.2), rel=0.05)
+
+
+def test_keys_in_quick_succession_are_one_move(page: Page, server: str) -> None:
+    figure = opened(page, server + ROSENBROCK, "landscape")
+    handle = figure.get_by_role("slider", name="Start point")
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    handle.evaluate(PRESS, [["ArrowRight", False], ["ArrowRight", True], ["ArrowRight", False]])
+    # Shares of the axis from -2 to 2.
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −0.72, w1 = 1")
+    eventually(lambda: ended_at(page, [-0.72, 1]))
+    assert drawn_from(page, server, figure, [-1.16, 1]) == [-0.72, 1]
+    page.go_back()
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+
+
+def test_going_back_ends_a_move(page: Page, server: str) -> None:
+    figure = opened(page, server + ROSENBROCK, "landscape")
+    handle = figure.get_by_role("slider", name="Start point")
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    handle.evaluate(PRESS, [["ArrowRight", False]])
+    handle.evaluate("() => history.back()")
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    page.wait_for_timeout(600)  # longer than the time after a key in which the next one belongs to the same move
+    expect(handle).to_have_attribute("aria-valuetext", "w0 = −1.2, w1 = 1")
+    assert "start" not in query(page)
+
+
+PRESS = """(handle, keys) => {
+  for (const [key, shiftKey] of keys) handle.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+}"""
+
+
+def ended_at(page: Page, start: list[float]) -> None:
+    assert start_in_address(page) == start
 
 
 def test_scrubbing_moves_the_quadratic_model(page: Page, server: str) -> None:
