@@ -1,11 +1,12 @@
 r"""The block-diagonal of G, exactly: one block a layer, layers taken as independent (the lecture's approximation 1).
 
-    G_ll = E[vec(DW̄_l) vec(DW̄_l)ᵀ] = E[Ds_l Ds_lᵀ ⊗ ā ā^T],    ā the inputs of layer l with their 1
+    G_ll = E[vec(DW̄_l) vec(DW̄_l)ᵀ] = E[Ds_l Ds_lᵀ ⊗ ā āᵀ],    ā the inputs of layer l with their 1
 
 in the order of the flat vector, whose weights stand row by row (the lecture's vec stacks columns: there the factors are
 the other way round). The expectation over targets is exact; that over the two factors is not taken apart as K-FAC does.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -53,11 +54,16 @@ def exact_block(a: Array, P: Array) -> Array:
     return block.swapaxes(1, 2).reshape(out * ā.shape[1], -1)
 
 
+def exact_blocks(J: Objective, w: Array, layers: Sequence[int]) -> list[Array]:
+    """G_ll on the batch of some layers, numbered from 0."""
+    seen = record(J, w)
+    P = moments(J, seen, lambda Ds: [jnp.einsum("bi,bj->bij", Ds[i], Ds[i]) for i in layers], exact=True)
+    return [exact_block(seen.inputs[i], p) for i, p in zip(layers, P, strict=True)]
+
+
 def block_diagonal(J: Objective, w: Array) -> BlockDiagonal:
     """The blocks of G on the batch."""
     network = J.problem.network
     assert network is not None, f"{J.problem.name} has no layers"
-    seen = record(J, w)
-    P = moments(J, seen, lambda Ds: [jnp.einsum("bi,bj->bij", d, d) for d in Ds], exact=True)
-    blocks = [exact_block(a, p) for a, p in zip(seen.inputs, P, strict=True)]
+    blocks = exact_blocks(J, w, range(len(network.slices)))
     return BlockDiagonal(network, blocks, J.problem.l2_diagonal() * jnp.ones_like(w))

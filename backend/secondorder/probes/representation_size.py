@@ -1,4 +1,4 @@
-r"""How many numbers a network's curvature takes in each representation: the lecture's 9 and 3 trillion, and 6 million."""
+r"""How many numbers a curvature takes in each representation: the lecture's 9 trillion, 3 trillion and 6 million."""
 
 import dataclasses
 from itertools import pairwise
