@@ -15,7 +15,10 @@ from tests.browser.figures import query
 
 expect.set_options(timeout=30_000)  # what is awaited here comes at once on an idle machine
 
-LESSONS = ["newton-one-step", "overshooting", "saddle", "breast-cancer", "network-spectrum", "digits"]
+LESSONS = [
+    *("newton-one-step", "overshooting", "saddle", "breast-cancer", "network-spectrum", "digits", "autoencoder-race"),
+    "pullback-sampling",
+]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
     "&views=curves&axis=passes&at=4&lane=1"
