@@ -302,7 +302,8 @@ export function mount({ element, session, signal }) {
         ridged ? ", which is likeliest on the dashed line" : ""}.`,
     ].join(" ");
     together.words.textContent = [
-      "The gradients spread as F (ellipses: two standard deviations), far where the mean level sets are narrow. With S =",
+      `The gradients${S > shown.gradients.length ? ` (the first ${shown.gradients.length} are drawn)` : ""} spread as F`,
+      "(ellipses: two standard deviations), far where the mean level sets are narrow. With S =",
       `${S} their covariance is ${percent(error.covariance)} off F; ${percent(expected.covariance)} is usual, and falls as`,
       `1/√S. The moving average has a timescale of 1/(1 − η) = ${written(timescale)} samples: ${percent(error.average)} off,`,
       `${percent(expected.average)} usual${S > 3 * timescale ? ", and more samples do not help it" : ""}. The empirical`,
