@@ -81,6 +81,7 @@ def test_it_tells_its_weights_and_how_they_are_averaged(asked):
     told = asked[0]
     assert [part["name"] for part in told["representations"]] == NAMES
     assert (told["layer"], told["damping"]) == (0, DAMPING)
+    assert list(told["choices"]) == [0, 1, 2, 3]
     cells, sizes = told["cells"], [32, 272, 17]
     assert len(cells["first"]) <= CELLS
     assert sum(cells["count"]) == 321
@@ -153,6 +154,7 @@ def test_factors_and_eigenvalues_of_each_layer(asked):
     slices = make_problem(**PROBLEM).network.slices
     assert [layer["layer"] for layer in told["layers"]] == [1, 2, 3]
     for layer, part, A, S in zip(told["layers"], slices, found["A"], found["S"], strict=True):
+        assert (layer["first"], list(layer["shape"])) == (part.start, [len(S), len(A)])
         np.testing.assert_allclose(layer["A"], A, rtol=5e-3, atol=1e-12)
         np.testing.assert_allclose(layer["S"], S, rtol=5e-3, atol=1e-12)
         G, product = plain["exact"][part, part], np.kron(S, A)
@@ -196,6 +198,7 @@ def test_of_a_larger_network_one_layer_is_shown():
     own = make_problem(**problem)
     w = own.start(0)
     told = asking.at(problem, w, name="kronecker-blocks", damping=0.1, cells=33)
+    assert list(told["choices"]) == [2]
     assert told["layer"] == 2  # 330 weights; the first has 2080
     assert [part["name"] for part in told["representations"]] == ["exact", "kronecker", "kronecker-pi", NAMES[4]]
     assert np.all(told["cells"]["layer"] == 2)

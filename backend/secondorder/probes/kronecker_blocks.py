@@ -67,7 +67,7 @@ class KroneckerBlocks(Probe):
     def fit(cls, problem: Problem) -> str | None:
         if problem.network is None or problem.likelihood is None:
             return "needs a network made of layers"
-        if not (_all_at_once(problem) or any(n <= LARGEST for n in _counts(problem))):
+        if not _choices(problem):
             return f"writes out at most {LARGEST} weights, and each layer here has more"
         return None
 
@@ -79,9 +79,7 @@ class KroneckerBlocks(Probe):
             raise ValueError(
                 f"layer {self.layer} has {counts[self.layer - 1]} weights; at most {LARGEST} are written out"
             )
-        if self.layer or _all_at_once(problem):
-            return self
-        return dataclasses.replace(self, layer=next(i for i, n in enumerate(counts, start=1) if n <= LARGEST))
+        return self if self.layer else dataclasses.replace(self, layer=_choices(problem)[0])
 
     def price(self, problem: Problem) -> float:
         asked, counts = self.for_problem(problem), _counts(problem)
@@ -125,6 +123,7 @@ class KroneckerBlocks(Probe):
         cells = Cells.of([slice(p.start - part.start, p.stop - part.start) for p in parts], self.cells)
         found: dict[Any, Any] = {("all", key): np.asarray(value) for key, value in cells._asdict().items()}
         found |= {("all", "damping"): η, ("all", "origin"): np.asarray(part.start)}
+        found["all", "choices"] = np.asarray(_choices(J.problem))
         g = _double(J.gradient(w)[part])
         for name, C in damped.items():
             compared = _compared(C, damped["exact"], g) | {"matrix": cells.means(C.matrix)}
@@ -136,7 +135,8 @@ class KroneckerBlocks(Probe):
         for i, block in zip(chosen, blocks, strict=True):
             A, S = factors.A[i], factors.S[i]
             told = {"error": _distance(jnp.kron(S, A), block), "exact": eigenvalues(block), "corrected": D[i]}
-            told |= {"products": jnp.outer(bases.S[i][0], bases.A[i][0])}
+            told |= {"products": jnp.outer(bases.S[i][0], bases.A[i][0]), "shape": np.asarray([len(S), len(A)])}
+            told |= {"first": np.asarray(network.slices[i].start)}
             told |= {name: Cells.of([slice(0, len(C))], self.cells).means(C) for name, C in (("A", A), ("S", S))}
             found |= {(f"layer {i + 1}", key): value for key, value in told.items()}
         return found
@@ -146,6 +146,7 @@ class KroneckerBlocks(Probe):
         first = self.layer or 1
         return {
             "layer": self.layer,
+            "choices": found["all", "choices"],
             "damping": found["all", "damping"],
             "reduction": int(found["all", "size"]),
             "cells": {
@@ -197,9 +198,11 @@ def _counts(problem: Problem) -> list[int]:
     return [out * fan_in for out, fan_in in problem.network.shapes]
 
 
-def _all_at_once(problem: Problem) -> bool:
-    n = problem.dimension
-    return n <= LARGEST and problem.examples * problem.output_size * n <= ROWS
+def _choices(problem: Problem) -> list[int]:
+    """What can be written out: 0 for all layers at once, and the numbers of layers."""
+    n, counts = problem.dimension, _counts(problem)
+    whole = n <= LARGEST and problem.examples * problem.output_size * n <= ROWS
+    return [0] * whole + [layer for layer, count in enumerate(counts, start=1) if count <= LARGEST]
 
 
 def _double(tree: Any) -> Any:
@@ -281,8 +284,5 @@ def _told_factors(layer: str, found: dict[Any, Any]) -> dict[str, Any]:
         key: np.sort(np.maximum(found[layer, key], 0), axis=None)[::-1].copy()
         for key in ("exact", "products", "corrected")
     }
-    return {
-        "A": _heatmap(found[layer, "A"]),
-        "S": _heatmap(found[layer, "S"]),
-        "error": found[layer, "error"],
-    } | spectra
+    plain = {key: found[layer, key] for key in ("first", "shape", "error")}
+    return plain | {"A": _heatmap(found[layer, "A"]), "S": _heatmap(found[layer, "S"])} | spectra
