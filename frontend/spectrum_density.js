@@ -1,4 +1,4 @@
-// A spectrum that is estimated: the density of its eigenvalues on an axis of decades, which is linear around 0, the
+// A spectrum of many eigenvalues: their density, mostly an estimate, on an axis of decades that is linear around 0, the
 // damping η on it with the filter ν/(ν + η), and how much of the gradient lies at which eigenvalue.
 
 import { written } from "./dom.js";
@@ -8,18 +8,21 @@ import { filter } from "./spectrum_ranks.js";
 /** @typedef {import("./types").SpectrumLook} Look */
 /** @typedef {import("./types").SpectrumScene} Scene */
 /** @typedef {{probes: number, iterations: number, done: number, nodes: number[][], weights: number[][],
- *   extremes: [number, number], eigenvalues: number[] | null, gradient: number[] | null,
- *   density: {scale: number, eigenvalues: number[], density: number[]}}} Estimate */
+ *   extremes: [number, number]}} Estimate */
+/** @typedef {Partial<Estimate> & {method: string, eigenvalues: number[] | null, gradient: number[] | null,
+ *   density: {scale: number, eigenvalues: number[], density: number[]}}} Dense */
 
 const FAINTEST = 0.1; // of the height of a single eigenvalue: less of the density is not drawn
 
-/** @param {Estimate} answer @param {number} count of all eigenvalues
+/** @param {Dense} answer @param {number} count of all eigenvalues
  * @param {number[] | null} before  the gradient's range, kept until this one's is known
  * @returns {Look} */
 export function densityOf(answer, count, before = null) {
   const { scale, eigenvalues: grid, density } = answer.density;
   const place = (/** @type {number} */ nu) => Math.asinh(nu / scale) / Math.LN10;
   const x = grid.map(place), ritz = answer.eigenvalues ?? [], g = answer.gradient ?? [];
+  const estimate = answer.method === "lanczos" ? /** @type {Estimate} */ (answer) : null;
+  const extremes = estimate?.extremes ?? [ritz[0], ritz[ritz.length - 1]];
   // One eigenvalue has the area 1/count; blurred over a fifth of a decade it is about so high.
   const least = (FAINTEST * 5) / count;
 
@@ -32,7 +35,7 @@ export function densityOf(answer, count, before = null) {
     if (eta) ends[1] = Math.max(ends[1], Math.min(place(eta), ends[1] + 2) + 0.25);
     const highest = density.reduce((a, b) => Math.max(a, b), 0);
     return {
-      x: ends, below: grid.length > 0 && answer.extremes[0] < -scale,
+      x: ends, below: grid.length > 0 && extremes[0] < -scale,
       p: [Math.floor(2 * Math.log10(least)) / 2, Math.ceil(2 * Math.log10(Math.max(highest, 10 * least)) + 0.2) / 2],
       g: lower ?? [-1, 1],
     };
@@ -54,8 +57,9 @@ export function densityOf(answer, count, before = null) {
 
   /** How many eigenvalues lie above η, and one standard error. @param {number} eta @returns {[number, number]} */
   function above(eta) {
-    const each = answer.nodes.map((nu, i) =>
-      count * nu.reduce((sum, v, j) => (v > eta ? sum + answer.weights[i][j] : sum), 0));
+    if (!estimate) return [ritz.filter((v) => v > eta).length, 0];
+    const each = estimate.nodes.map((nu, i) =>
+      count * nu.reduce((sum, v, j) => (v > eta ? sum + estimate.weights[i][j] : sum), 0));
     const mean = each.reduce((a, b) => a + b, 0) / each.length;
     const spread = each.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(each.length - 1, 1);
     return [mean, Math.sqrt(spread / each.length)];
@@ -139,7 +143,8 @@ export function densityOf(answer, count, before = null) {
         },
         ...(eta ? [
           {
-            type: "scatter", mode: "lines", name: "ν/(ν + η)", yaxis: "y3", x, y: filtered(eta).map(([, share]) => share),
+            type: "scatter", mode: "lines", name: "ν/(ν + η)", yaxis: "y3", x,
+            y: filtered(eta).map(([, share]) => share),
             line: { color: css(theme.accent), width: 2 }, hovertemplate: "filter %{y:.3g}<extra></extra>",
           },
           {
@@ -167,16 +172,18 @@ export function densityOf(answer, count, before = null) {
       for (let i = grid.length - 1; i >= 0; i--) yield ["density", grid[i], density[i], null];
     },
     words(eta) {
-      const { done, probes, iterations, extremes } = answer;
-      const parts = [
-        `estimated from ${done === probes ? probes : `${done} of ${probes}`} random probes by Lanczos’s method with ${
-          iterations} iterations; ${count} eigenvalues, ν from ${written(extremes[0])} to ${written(extremes[1])}`,
-        `the axis is linear within ±${written(scale, 1)}, as closer to 0 they are not told apart`,
-      ];
-      if (eta && eta > scale) {
+      const span = `${count} eigenvalues, ν from ${written(extremes[0])} to ${written(extremes[1])}`;
+      const parts = [span];
+      if (estimate) {
+        const { done, probes, iterations } = estimate;
+        const some = done === probes ? probes : `${done} of ${probes}`;
+        parts.unshift(`estimated from ${some} random probes by Lanczos’s method with ${iterations} iterations`);
+        parts.push(`the axis is linear within ±${written(scale, 1)}, as closer to 0 they are not told apart`);
+      } else parts.push(`the axis is linear within ±${written(scale, 1)}`);
+      if (eta && (eta > scale || !estimate)) {
         const [number, error] = above(eta);
-        parts.push(`about ${Math.round(number)}${done > 1 ? ` ± ${written(error, 2)}` : ""} above η = ${
-          written(eta)}: there the step is Newton’s, below it is gradient descent’s`);
+        const unsure = estimate && estimate.done > 1 ? ` ± ${written(error, 2)}` : "";
+        parts.push(`${estimate ? "about " : ""}${Math.round(number)}${unsure} above η = ${written(eta)}: there the step is Newton’s, below it is gradient descent’s`);
       }
       return parts.join("; ");
     },

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secondorder.lanczos import density, quadrature, tridiagonal
+from secondorder.lanczos import UNSURE, WIDTH, density, quadrature, tridiagonal
 from tests.oracles import exact_solution, symmetric
 
 ROUNDING = {"float64": 1e-12, "float32": 5e-5}
@@ -21,7 +21,7 @@ def measure(C, v, iterations):
 @partial(jax.jit, static_argnames="iterations")
 def projected(C, v, iterations):
     α, β = tridiagonal(lambda u: C @ u, v, iterations)
-    return jnp.diag(α) + jnp.diag(β, 1) + jnp.diag(β, -1)
+    return jnp.diag(α) + jnp.diag(β[:-1], 1) + jnp.diag(β[:-1], -1)
 
 
 def indefinite(n: int = 60) -> np.ndarray:
@@ -49,7 +49,7 @@ def moments(C: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
 def test_moments_up_to_twice_the_iterations_are_each_probes_own(iterations, dtype):
     C = indefinite()
     for v in vectors(60, dtype):
-        ν, ω = measure(C.astype(dtype), v, iterations)
+        ν, ω, _ = measure(C.astype(dtype), v, iterations)
         assert ν.dtype == ω.dtype == dtype
         ours = [np.sum(np.asarray(ω, float) * np.asarray(ν, float) ** m) for m in range(2 * iterations)]
         np.testing.assert_allclose(ours, moments(C, v.astype(float), 2 * iterations), atol=ROUNDING[dtype])
@@ -57,7 +57,7 @@ def test_moments_up_to_twice_the_iterations_are_each_probes_own(iterations, dtyp
 
 def test_the_next_moment_is_not():
     C, (v, *_) = indefinite(), vectors(60, "float64")
-    ν, ω = measure(C, v, 3)
+    ν, ω, _ = measure(C, v, 3)
     assert abs(np.sum(ω * ν**6) - moments(C, v, 7)[6]) > 1e-4
 
 
@@ -71,7 +71,7 @@ def test_the_projection_is_the_matrix_in_a_basis_of_the_krylov_space():
 def test_no_ghosts():
     """After as many iterations as dimensions every eigenvalue has come, and none twice: orthogonality is kept."""
     C, (v, *_) = indefinite(), vectors(60, "float64")
-    ν, ω = measure(C, v, 60)
+    ν, ω, _ = measure(C, v, 60)
     np.testing.assert_allclose(ν, np.linalg.eigvalsh(C), atol=1e-12)
     Q = np.linalg.eigh(C)[1]
     np.testing.assert_allclose(ω, (Q.T @ v / np.linalg.norm(v)) ** 2, atol=1e-10)
@@ -98,7 +98,7 @@ def test_extreme_eigenvalues_converge_from_the_inside(dtype):
 def test_a_space_that_ends_early_is_told_whole(eigenvalues, dtype):
     """Some distinct eigenvalues span all that v reaches: their weights are v's shares, all others are nought."""
     C, (v, *_) = symmetric(eigenvalues), vectors(9, dtype)
-    ν, ω = (np.asarray(part, float) for part in measure(C.astype(dtype), v, 8))
+    ν, ω, _ = (np.asarray(part, float) for part in measure(C.astype(dtype), v, 8))
     Q = np.linalg.eigh(C)[1]
     shares = (Q.T @ v / np.linalg.norm(v)) ** 2
     tolerance = 5e-4 if dtype == "float32" else 1e-9
@@ -111,19 +111,19 @@ def test_a_space_that_ends_early_is_told_whole(eigenvalues, dtype):
 
 
 def test_more_iterations_than_dimensions():
-    ν, ω = measure(np.diag([1.0, 2.0]), np.array([3.0, 4.0]), 6)
+    ν, ω, _ = measure(np.diag([1.0, 2.0]), np.array([3.0, 4.0]), 6)
     np.testing.assert_allclose(np.sum(ω[np.isclose(ν, 1)]), 0.36, rtol=1e-12)
     np.testing.assert_allclose(np.sum(ω[np.isclose(ν, 2)]), 0.64, rtol=1e-12)
     np.testing.assert_array_less(ω[~np.isclose(ν, 1) & ~np.isclose(ν, 2)], 1e-20)
 
 
 def test_without_a_direction_there_is_no_weight_to_tell_of():
-    ν, ω = measure(np.diag([1.0, 2.0]), np.zeros(2), 2)
+    ν, ω, _ = measure(np.diag([1.0, 2.0]), np.zeros(2), 2)
     assert np.all(np.isfinite([ν, ω]))
 
 
 def test_what_is_not_finite_is_told():
-    ν, _ = measure(np.diag([1.0, np.inf]), np.ones(2), 2)
+    ν, *_ = measure(np.diag([1.0, np.inf]), np.ones(2), 2)
     assert np.all(np.isnan(ν))
 
 
@@ -133,55 +133,81 @@ def test_a_rational_matrix_exactly():
     C = rng.integers(-3, 4, (5, 5)).astype(float)
     C = C + C.T
     v = np.eye(5)[0]
-    ν, ω = measure(C, v, 5)
+    ν, ω, _ = measure(C, v, 5)
     x = 1 / 64
     assert np.sum(ω / (1 - x * ν)) == pytest.approx(exact_solution(np.eye(5) - x * C, v)[0], rel=1e-12)
 
 
+def test_residuals_are_those_of_the_ritz_vectors():
+    """‖C Qs - ν Qs‖ for each eigenvector s of T, Q from a QR of the Krylov space; an eigenvalue is as near as that."""
+    C, (v, *_) = indefinite(), vectors(60, "float64")
+    ν, _, r = measure(C, v, 6)
+    Q = np.linalg.qr(np.stack([np.linalg.matrix_power(C, m) @ v for m in range(6)], axis=1))[0]
+    S = Q @ np.linalg.eigh(Q.T @ C @ Q)[1]
+    np.testing.assert_allclose(r, np.linalg.norm(C @ S - S * ν, axis=0), atol=1e-9)
+    nearest = np.min(np.abs(np.linalg.eigvalsh(C)[:, None] - ν), axis=0)
+    assert np.all(nearest <= np.asarray(r) + 1e-12)
+
+
 # --- the density ------------------------------------------------------------------------------------------------------
+
+
+def told(nodes, weights, residuals=0.0, iterations: int = 64):
+    nodes, weights, residuals = np.broadcast_arrays(nodes, weights, residuals)
+    return density(nodes, weights, residuals, iterations)
 
 
 def decades(found) -> np.ndarray:
     return np.arcsinh(found.eigenvalues / found.scale) / np.log(10)
 
 
+@pytest.mark.parametrize("residual", [0.0, 0.3])
 @pytest.mark.parametrize(
     "nodes",
     [[-3.0, 0.0, 1e-7, 2.0, 5e3], [1e-9, 3e-9], [-7.0], [0.0, 0.0], [1e-5, 1.0, 9.99e5]],
     ids=["indefinite", "tiny", "negative", "zero", "six decades"],
 )
-def test_a_density_integrates_to_one(nodes):
+def test_a_density_integrates_to_one(nodes, residual):
     weights = np.arange(1.0, len(nodes) + 1)
     weights /= weights.sum()
-    found = density(np.array([nodes, nodes]), np.array([weights, weights]))
+    found = told([nodes, nodes], [weights, weights], residual * np.abs(nodes))
     assert np.trapezoid(found.density, decades(found)) == pytest.approx(1, abs=1e-6)
     assert found.eigenvalues[0] < min(nodes)
     assert found.eigenvalues[-1] > max(nodes)
 
 
 def test_a_density_has_the_weights_where_the_nodes_are():
-    nodes, weights = [[-2.0, 0.0, 30.0], [-2.0, 0.001, 30.0]], [[0.2, 0.5, 0.3], [0.4, 0.5, 0.1]]
-    found = density(np.repeat(nodes, 20, axis=1), np.repeat(weights, 20, axis=1) / 20)
+    found = told([[-2.0, 0.0, 30.0], [-2.0, 0.001, 30.0]], [[0.2, 0.5, 0.3], [0.4, 0.5, 0.1]])
     u = decades(found)
     for low, high, share in ((-10, -1, 0.3), (-1, 3, 0.5), (3, 100, 0.2)):
         inside = (found.eigenvalues > low) & (found.eigenvalues < high)
         assert np.trapezoid(found.density[inside], u[inside]) == pytest.approx(share, abs=1e-3)
 
 
+def test_a_node_that_stands_for_many_eigenvalues_is_drawn_wider():
+    u, spread = 0.0, []
+    for residual in (0.0, 5.0):
+        found = told([[0.0, 10.0]], [[0.0, 1.0]], residual)
+        u, p = decades(found), found.density
+        mean = np.trapezoid(u * p, u)
+        spread.append(np.sqrt(np.trapezoid((u - mean) ** 2 * p, u)))
+    assert spread == pytest.approx([WIDTH, np.hypot(WIDTH, np.arcsinh(UNSURE * 5 / 10) / np.log(10))], rel=1e-3)
+
+
 @pytest.mark.parametrize("iterations", [32, 128])
 def test_a_densitys_axis_is_logarithmic_down_to_what_the_nodes_resolve(iterations):
-    """Chebyshev's nodes on [a, b] have that distance where 0 is, inside and at an end."""
-    chebyshev = np.cos(np.pi * (np.arange(iterations) + 0.5) / iterations)
+    """Chebyshev's nodes on [a, b] have that distance where 0 is: his zeros inside, his extrema at an end."""
     for a, b in ((-2.0, 8.0), (0.0, 10.0), (-1.0, 0.0)):
-        nodes = np.sort((a + b) / 2 + (b - a) / 2 * chebyshev)
-        scale = density(nodes[None], np.full((1, iterations), 1 / iterations)).scale
         inside = a < 0 < b
-        distance = np.diff(nodes)[np.argmin(np.abs(nodes[1:]))] if inside else np.min(np.abs(nodes))
+        angles = np.pi * (np.arange(iterations + (not inside)) + 0.5 * inside) / iterations
+        nodes = np.sort((a + b) / 2 + (b - a) / 2 * np.cos(angles))
+        distance = np.diff(nodes)[np.argmin(np.abs(nodes[1:]))] if inside else np.diff(np.sort(np.abs(nodes)))[0]
+        scale = told(nodes[None], 1 / len(nodes), iterations=iterations).scale
         assert scale == pytest.approx(distance, rel=0.35)  # rounded to one digit
 
 
 def test_a_density_of_nothing_known_is_drawn_nowhere():
-    found = density(np.full((1, 3), np.nan), np.full((1, 3), np.nan))
+    found = told(np.full((1, 3), np.nan), np.nan, np.nan)
     assert np.all(np.isfinite(found.eigenvalues))
     assert np.all(np.isnan(found.density))
 
@@ -191,7 +217,7 @@ def test_the_mean_over_probes_tends_to_the_density_of_the_eigenvalues():
     C = indefinite(200)
     exact = np.array([np.mean(np.linalg.eigvalsh(C) ** m) for m in range(1, 5)])
     v = np.random.default_rng(6).standard_normal((200, 200))
-    nodes, weights = jax.vmap(lambda v: measure(C, v, 10))(v)
+    nodes, weights, _ = jax.vmap(lambda v: measure(C, v, 10))(v)
     each = np.array([np.sum(weights * nodes**m, axis=1) for m in range(1, 5)])
     errors = np.abs(each.mean(axis=1) - exact) / (each.std(axis=1) / np.sqrt(200))
     assert np.all(errors < 3)

@@ -214,7 +214,13 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         asking("spectrum", matrix="hess"),
         "not one of the choices",
         "probes[0].matrix",
-        ["hessian", "gauss-newton", "fisher"],
+        ["hessian", "gauss-newton", "fisher", "empirical-fisher", "diagonal"],
+    ),
+    "a diagonal that a problem has not": (
+        body(problem={"name": "saddle"}, probes=[{"name": "spectrum", "matrix": "diagonal"}]),
+        "saddle has no diagonal matrix: it needs outputs with a convex loss",
+        "probes[0].matrix",
+        ["hessian"],
     ),
     "a matrix that a problem has not": (
         asking("spectrum", matrix="fisher"),
@@ -703,8 +709,8 @@ def test_a_question_of_a_run():
 
 
 def test_an_answer_that_would_take_too_long_is_refused():
-    autoencoder = {"name": "digits-autoencoder"}
-    at = [0] * 5264
+    autoencoder = {"name": "digits-autoencoder", "size": "deep"}
+    at = [0] * 37896
     parse_probe({"problem": autoencoder, "at": at, "probe": {"name": "spectrum"}})
     asked = {"name": "spectrum", "probes": 100, "iterations": 512}
     with pytest.raises(SpecError, match="too dear: the answer would take") as caught:

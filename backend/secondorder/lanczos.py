@@ -28,14 +28,15 @@ Array = jax.Array
 
 
 class Quadrature(NamedTuple):
-    """Nodes ν, ascending, and weights ω, which add up to 1: both (K,)."""
+    """Nodes ν, ascending, and weights ω, which add up to 1: all (K,)."""
 
     nodes: Array
     weights: Array
+    residuals: Array  # ‖C q - ν q‖ of the Ritz vector q: C has an eigenvalue as near to ν as that
 
 
 def tridiagonal(multiply: Callable[[Array], Array], v: Array, iterations: int) -> tuple[Array, Array]:
-    """T as its diagonal α (K,) and the entries beside it β (K - 1,).
+    """T as its diagonal α (K,) and the entries beside it, the first K - 1 of β (K,); the last one leads out of T.
 
     Every new vector is made orthogonal to all before it, once by the three-term recurrence and once more by
     Gram-Schmidt: the recurrence alone loses orthogonality, and converged eigenvalues then come again as ghosts.
@@ -61,14 +62,14 @@ def tridiagonal(multiply: Callable[[Array], Array], v: Array, iterations: int) -
     first = jnp.zeros((iterations, v.shape[0]), v.dtype), jnp.where(size == 0, 0, v / size), v, zero, zero
     _, (α, β) = jax.lax.scan(iterate, first, jnp.arange(iterations))
     reached = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(β[:-1] != 0) > 0])
-    return jnp.where(reached, α, α[0]), β[:-1]
+    return jnp.where(reached, α, α[0]), β
 
 
 def quadrature(multiply: Callable[[Array], Array], v: Array, iterations: int) -> Quadrature:
     """The measure that v sees of C's spectrum, from so many products."""
     α, β = tridiagonal(multiply, v, iterations)
-    ν, U = jnp.linalg.eigh(jnp.diag(α) + jnp.diag(β, 1) + jnp.diag(β, -1))
-    return Quadrature(ν, U[0] ** 2)
+    ν, U = jnp.linalg.eigh(jnp.diag(α) + jnp.diag(β[:-1], 1) + jnp.diag(β[:-1], -1))
+    return Quadrature(ν, U[0] ** 2, β[-1] * jnp.abs(U[-1]))
 
 
 class Density(NamedTuple):
@@ -79,25 +80,29 @@ class Density(NamedTuple):
     density: np.ndarray
 
 
-WIDTH = 0.08  # decades: standard deviation of the Gaussian in a node's place
+WIDTH = 0.08  # decades: standard deviation of the Gaussian in the place of a node that is known exactly
+UNSURE = 0.2  # of a node's residual: what that is wider where nodes stand for many eigenvalues, not for one
 POINTS = 400
 
 
-def density(nodes: np.ndarray, weights: np.ndarray) -> Density:
+def density(nodes: np.ndarray, weights: np.ndarray, residuals: np.ndarray, iterations: int) -> Density:
     """The mean of several probes' measures (probes, K), a Gaussian in each node's place; it integrates to 1.
 
     On an axis of decades, because networks have most eigenvalues near 0 and a few that are a thousand times larger, and
     no finer near 0 than nodes can tell eigenvalues apart: by their distance were they Chebyshev's on [a, b], which is
-    π√(-ab)/K at 0 inside the spectrum and (b - a)(π/4K)² at its end.
+    π√(-ab)/K at 0 inside the spectrum and (b - a)(π/2K)² at its end. WIDTH and UNSURE are those with which estimates of
+    networks' spectra came nearest to the exact ones.
     """
-    a, b, K = min(float(np.min(nodes)), 0.0), max(float(np.max(nodes)), 0.0), nodes.shape[1]
-    resolved = max(np.pi / K * np.sqrt(-a * b), (b - a) * (np.pi / (4 * K)) ** 2)
+    a, b = min(float(np.min(nodes)), 0.0), max(float(np.max(nodes)), 0.0)
+    resolved = max(np.pi / iterations * np.sqrt(-a * b), (b - a) * (np.pi / (2 * iterations)) ** 2)
     if not 0 < resolved < np.inf:
         resolved = 1.0  # all eigenvalues are 0, or nothing is known
     scale = float(f"{resolved:.0e}")  # a round number, which stays as more probes come
-    u = np.arcsinh(np.asarray(nodes, float) / scale) / np.log(10)
-    low, high = np.nan_to_num([np.min(u), np.max(u)])
-    grid = np.linspace(np.floor(2 * low - 1) / 2, np.ceil(2 * high + 1) / 2, POINTS)
-    bells = np.exp(-0.5 * ((grid[:, None] - u.ravel()) / WIDTH) ** 2) / (WIDTH * np.sqrt(2 * np.pi))
-    found = bells @ np.asarray(weights, float).ravel() / len(nodes)
-    return Density(scale, scale * np.sinh(grid * np.log(10)), found.astype(np.float32))
+    ν, ω, r = (np.asarray(part, float).ravel() for part in (nodes, weights, residuals))
+    u = np.arcsinh(ν / scale) / np.log(10)
+    σ = np.hypot(WIDTH, np.arcsinh(UNSURE * r / np.hypot(ν, scale)) / np.log(10))
+    low, high = np.nan_to_num([np.min(u - 6 * σ), np.max(u + 6 * σ)])
+    grid = np.linspace(np.floor(4 * low) / 4, np.ceil(4 * high) / 4, POINTS)
+    height = ω / (len(nodes) * σ * np.sqrt(2 * np.pi))
+    found = np.array([height @ np.exp(-0.5 * ((at - u) / σ) ** 2) for at in grid], np.float32)
+    return Density(scale, scale * np.sinh(grid * np.log(10)), found)

@@ -214,7 +214,7 @@ def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Pr
 
 def _refuse_missing_matrix(canonical: dict, problem: core.Problem, base: str) -> None:
     matrix = canonical.get("matrix")
-    if matrix == "gauss-newton" and problem.likelihood is None:
+    if matrix in ("gauss-newton", "diagonal") and problem.likelihood is None:
         need = "outputs with a convex loss"
     elif matrix in ("fisher", "empirical-fisher") and not problem.predicts:
         need = "a model that predicts targets"

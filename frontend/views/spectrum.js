@@ -27,9 +27,12 @@ export function wants(session) {
 
 /** @type {Record<string, string>} */
 const MATRICES = {
-  hessian: "Hessian H", "gauss-newton": "Gauss-Newton G", fisher: "Fisher F", "empirical-fisher": "empirical Fisher",
-  diagonal: "diagonal of G",
+  hessian: "Hessian H", "gauss-newton": "Gauss-Newton G", fisher: "Fisher F", "empirical-fisher": "Empirical Fisher",
+  diagonal: "Diagonal diag G",
 };
+
+/** How it is drawn. @param {any} data */
+const kind = (data) => (data.density ? "density" : "ranks");
 
 /** @type {import("../types").Mount} */
 export function mount({ element, session, signal }) {
@@ -75,14 +78,14 @@ export function mount({ element, session, signal }) {
   }
 
   const question = asker((/** @type {Spectrum} */ answer) => {
-    const before = shown?.data.method, under = look?.lower ?? null;
+    const before = shown && kind(shown.data), under = look?.lower ?? null;
     shown = answer;
     const { data } = answer;
-    if (method === "auto") estimates = data.method === "lanczos";
-    look = data.method === "lanczos" ? densityOf(data, dimension(session), under) : ranks(data);
+    if (method === "auto") estimates = Boolean(data.density);
+    look = data.density ? densityOf(data, dimension(session), under) : ranks(data);
     wrong.textContent = "";
     picture.say(null);
-    if (before !== data.method) {
+    if (before !== kind(data)) {
       if (before) picture.reset();
       commit();
     } else if (!under && look.lower) commit([]);

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from secondorder import catalog
-from secondorder.curvature.empirical_fisher import empirical_fisher
+from secondorder.curvature.empirical_fisher import empirical_fisher, empirical_fisher_products
 from secondorder.curvature.fisher import fisher
 from tests.oracles import make_problem, objective, small
 
@@ -16,6 +16,12 @@ PREDICTING = [name for name, cls in catalog.all_problems().items() if cls.predic
 def found(J, w):
     E = empirical_fisher(J, w)
     return E.matrix, E.multiply(w), E.eigenvalues(), fisher(J, w).matrix
+
+
+@jax.jit
+def products(J, w):
+    E = empirical_fisher_products(J, w)
+    return E.matrix, E.multiply(w)
 
 
 @jax.jit
@@ -38,6 +44,9 @@ def test_it_is_the_second_moment_of_the_examples_own_gradients(name):
     np.testing.assert_allclose(E, expected, atol=1e-13 * size, rtol=0)
     np.testing.assert_allclose(Ew, expected @ w + J.problem.l2_diagonal() * w, atol=1e-12 * size, rtol=0)
     np.testing.assert_allclose(ν, np.linalg.eigvalsh(expected), atol=1e-12 * size, rtol=0)
+    by_products, Ew = (np.asarray(part) for part in products(J, w))
+    np.testing.assert_allclose(by_products, expected, atol=1e-13 * size, rtol=0)
+    np.testing.assert_allclose(Ew, expected @ w + J.problem.l2_diagonal() * w, atol=1e-12 * size, rtol=0)
 
 
 def test_of_linear_regression_it_weighs_each_input_by_its_squared_residual():

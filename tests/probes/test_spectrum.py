@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -62,6 +63,17 @@ def network():
     return Objective(problem, Batch(*problem.data(0).train)), w
 
 
+@pytest.mark.parametrize("matrix", ["empirical-fisher", "diagonal"])
+def test_the_others_of_a_network(network, matrix):
+    J, w = network
+    told = asking.at({"name": "regression-network", "size": 20}, w, name="spectrum", matrix=matrix)
+    C, g = np.asarray(MATRIX[matrix](J, w)), np.asarray(gradient_of(J, w))
+    ν, along = np.asarray(told["eigenvalues"]), np.asarray(told["gradient"])
+    np.testing.assert_allclose(ν, np.linalg.eigvalsh(C), atol=1e-13 * ν[-1])
+    assert np.sum(along**2) == pytest.approx(g @ g, rel=1e-12)
+    assert np.sum(ν * along**2) == pytest.approx(g @ C @ g, rel=1e-10)
+
+
 @pytest.mark.parametrize("matrix", ["gauss-newton", "fisher"])
 def test_a_matrix_of_low_rank_has_zeros_and_the_rest_of_the_gradient(network, matrix):
     """20 examples with one output: G has 20 eigenvalues, and 301 zeros that are told as such."""
@@ -115,7 +127,27 @@ def test_the_hessian_of_a_network_is_indefinite_and_told_whole(network):
 # --- by stochastic Lanczos quadrature ---------------------------------------------------------------------------------
 
 SMALL = {"name": "regression-network", "size": 20}
-MATRIX = {"hessian": hessian_of, "gauss-newton": gauss_newton_of, "fisher": gauss_newton_of}
+
+
+@jax.jit
+def empirical_fisher_of(J, w):
+    """The examples' gradients by one Jacobian of all their losses."""
+    problem, (x, t) = J.problem, J.batch
+    g = jax.jacrev(lambda w: jax.vmap(problem.likelihood.loss)(problem.outputs(w, x), t))(w)
+    return g.T @ g / len(x)
+
+
+def diagonal_of(J, w):
+    return np.diag(np.diag(gauss_newton_of(J, w)))
+
+
+MATRIX = {
+    "hessian": hessian_of,
+    "gauss-newton": gauss_newton_of,
+    "fisher": gauss_newton_of,
+    "empirical-fisher": empirical_fisher_of,
+    "diagonal": diagonal_of,
+}
 
 
 def estimated(w: np.ndarray, **asked: Any) -> list[dict[str, Any]]:
@@ -154,16 +186,19 @@ def test_the_random_probes_tell_traces(stages):
 def test_the_extremes_are_the_matrixs(stages):
     C, _, (*_, told) = stages
     ν = np.linalg.eigvalsh(C)
-    np.testing.assert_allclose(told["extremes"], ν[[0, -1]], atol=float(1e-9 * ν[-1]))
+    low, high = told["extremes"]
+    assert high == pytest.approx(ν[-1], rel=1e-9)
+    # Of the diagonal the smallest are many and near to one another: they take longer, and come from the inside.
+    assert -1e-12 * ν[-1] < low - ν[0] < 1e-4 * ν[-1]
 
 
 def test_the_density_is_that_of_the_eigenvalues(stages):
-    """The area between it and the eigenvalues, blurred alike, is what 30 probes leave open: a few per cent of all."""
+    """The area between it and the eigenvalues, blurred by WIDTH alone: what 30 probes and 40 iterations leave open."""
     C, _, (*_, told) = stages
     scale, grid, found = told["density"].values()
     u, ν = (np.arcsinh(np.asarray(part) / scale) / np.log(10) for part in (grid, np.linalg.eigvalsh(C)))
     exact = np.mean(np.exp(-0.5 * ((u[:, None] - ν) / WIDTH) ** 2), axis=1) / (WIDTH * np.sqrt(2 * np.pi))
-    assert np.trapezoid(np.abs(found - exact), u) < 0.06
+    assert np.trapezoid(np.abs(found - exact), u) < 0.08
     assert scale < 0.05 * np.linalg.norm(C, 2)
 
 
@@ -213,6 +248,22 @@ def test_a_point_where_nothing_is_finite_is_answered():
     told = asking.at(problem, [1e30] * 321, name="spectrum", method="lanczos", probes=1, iterations=4)
     assert np.all(np.isnan(told["nodes"]))
     assert np.all(np.isnan(told["density"]["density"]))
+
+
+def test_of_many_weights_a_diagonal_is_still_exact():
+    """Its entries are told one by one, and their density with them, to be compared with the other matrices'."""
+    problem = make_problem("digits-classifier", widths=(64, 16, 10))
+    told = asking.at({"name": "digits-classifier", "widths": [64, 16, 10]}, problem.start(0), name="spectrum",
+                     matrix="diagonal")  # fmt: skip
+    J = Objective(problem, Batch(*problem.data(0).train))
+    d, g = np.diag(gauss_newton_of(J, problem.start(0))), np.asarray(gradient_of(J, problem.start(0)))
+    assert (told["method"], len(told["eigenvalues"])) == ("exact", 1210)
+    np.testing.assert_allclose(told["eigenvalues"], np.sort(d), rtol=1e-4, atol=1e-9)
+    # Entries that are equal to rounding may come in any order.
+    assert np.sum(told["gradient"] ** 2) == pytest.approx(g @ g, rel=1e-5)
+    assert np.sum(told["eigenvalues"] * told["gradient"] ** 2) == pytest.approx(g @ (d * g), rel=1e-4)
+    u = np.arcsinh(np.asarray(told["density"]["eigenvalues"]) / told["density"]["scale"]) / np.log(10)
+    assert np.trapezoid(told["density"]["density"], u) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_data_behind_the_formulas_are_the_problems():

@@ -8,7 +8,9 @@ sees; where the data are fitted exactly it vanishes (Kunstner, Balles & Hennig 2
 import math
 
 import jax
+import jax.numpy as jnp
 
+from secondorder.cg import MatrixFree
 from secondorder.core import Objective
 from secondorder.solve import Dense
 
@@ -24,3 +26,21 @@ def empirical_fisher(J: Objective, w: jax.Array) -> Dense:
     gradients = jax.vmap(jax.grad(loss_of_one), (None, 0, 0))(w, J.batch.inputs, J.batch.targets)
     R = gradients / math.sqrt(len(gradients))
     return Dense(R.T @ R, problem.l2_diagonal(), R)
+
+
+def empirical_fisher_products(J: Objective, w: jax.Array) -> MatrixFree:
+    """The empirical Fisher of the loss by its products E[∇L (∇Lᵀv)], ∇L = Jzwᵀ ∇_z L: a JVP and a VJP.
+
+    The forward pass is made once, whatever the number of products.
+    """
+    problem, likelihood = J.problem, J.problem.likelihood
+    assert likelihood is not None, f"{problem.name} has no predictive distribution"
+    z, push_forward = jax.linearize(lambda w: problem.outputs(w, J.batch.inputs), w)
+    pull_back = jax.linear_transpose(push_forward, w)
+    Dz = jax.vmap(jax.grad(likelihood.loss))(z, J.batch.targets)
+
+    def product(v):
+        along = jnp.sum(Dz * push_forward(v), axis=1, keepdims=True)
+        return pull_back(Dz * along / len(z))[0]
+
+    return MatrixFree(product, w, problem.l2_diagonal())

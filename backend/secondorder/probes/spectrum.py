@@ -1,4 +1,4 @@
-r"""The spectrum of H, G or F, and how much of the gradient lies where: exactly, or by stochastic Lanczos quadrature."""
+r"""The spectrum of a curvature, and where the gradient lies in it: exactly, or by stochastic Lanczos quadrature."""
 
 import dataclasses
 from typing import Any
@@ -7,16 +7,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from secondorder.cg import MatrixFree
 from secondorder.core import Objective, Point, Probe, Problem, knob, option, register
+from secondorder.curvature.empirical_fisher import empirical_fisher, empirical_fisher_products
 from secondorder.curvature.fisher import fisher
 from secondorder.curvature.gauss_newton import gauss_newton, gauss_newton_products
 from secondorder.curvature.hessian import hessian, hessian_products
+from secondorder.curvature.pullback_diagonal import exact_diagonal
 from secondorder.lanczos import density, quadrature
 
-WRITTEN_OUT = {"hessian": hessian, "gauss-newton": gauss_newton, "fisher": fisher}
-# The likelihoods are exponential families and outputs their natural parameters, so that F = G: it is multiplied as G.
-PRODUCTS = {"hessian": hessian_products, "gauss-newton": gauss_newton_products, "fisher": gauss_newton_products}
+
+def diagonal_products(J: Objective, w: jax.Array) -> MatrixFree:
+    """diag(G) by its products."""
+    d = exact_diagonal(J, w).diagonal
+    return MatrixFree(lambda v: d * v, w, J.problem.l2_diagonal())
+
+
+WRITTEN_OUT = {
+    "hessian": hessian,
+    "gauss-newton": gauss_newton,
+    "fisher": fisher,
+    "empirical-fisher": empirical_fisher,
+}
+PRODUCTS = {
+    "hessian": hessian_products,
+    "gauss-newton": gauss_newton_products,
+    # The likelihoods are exponential families and outputs their natural parameters: F = G.
+    "fisher": gauss_newton_products,
+    "empirical-fisher": empirical_fisher_products,
+    "diagonal": diagonal_products,
+}
 LARGEST = 1000  # weights: above, an exact spectrum takes seconds
+LARGEST_DIAGONAL = 50_000  # weights: above, the answer would have megabytes
 GRADIENT = 1  # the stage in which Lanczos starts at g: the second, as a first probe is what a reader waits for
 
 
@@ -28,37 +50,38 @@ class Spectrum(Probe):
     lower rank than D has further eigenvalues that are exactly 0; all of g outside its range is told as the component
     along one of their eigenvectors, which are anybody's choice.
 
-    Up to 1000 weights that is exact. With more it is estimated from products with the matrix alone, by stochastic
-    Lanczos quadrature: some random ``probes`` (unit vectors of any direction), each with so many ``iterations``, give
-    nodes and weights whose mean is the density of the eigenvalues, and one more run that starts at g gives its
-    eigenvalues' estimates and g's components: their sums Σ g_j² ν_j^m are gᵀC^m g up to m = 2·iterations - 1. The
-    answer is told after each probe; ``done`` of ``probes`` are in it.
+    Up to 1000 weights that is exact, and for G's diagonal, whose eigenvalues are its entries, beyond. Else it is
+    estimated from products with the matrix alone, by stochastic Lanczos quadrature: some random ``probes`` (vectors of
+    any direction), each with so many ``iterations``, give nodes and weights whose mean is the density of the
+    eigenvalues, and one more run that starts at g gives eigenvalues' estimates with g's components along them, whose
+    sums Σ g_j² ν_j^m are gᵀC^m g up to m = 2·iterations - 1. After each probe it is told anew; ``done`` of ``probes``.
     """
 
     name = "spectrum"
     title = "Spectrum"
     equation = r"\mathbf{C} = \mathbf{Q} \operatorname{diag}(\boldsymbol{\nu}) \mathbf{Q}^\top"
 
-    matrix: str = option("hessian", "which matrix", enum=list(WRITTEN_OUT))
+    matrix: str = option("hessian", "which matrix", enum=list(PRODUCTS))
     method: str = option("auto", "exact up to 1000 weights, lanczos beyond", enum=["auto", "exact", "lanczos"])
     probes: int = option(10, "random vectors of Lanczos's method", minimum=1, maximum=100)
     iterations: int = option(64, "iterations of Lanczos's method", minimum=2, maximum=512)
     damping: float | None = knob(None, "η", 0.0, 1e6, "damping (null: the lane's own)", scale="log")
 
     def for_problem(self, problem: Problem) -> "Spectrum":
-        n = problem.dimension
-        if self.method == "exact" and n > LARGEST:
-            raise ValueError(f"exact spectra go up to {LARGEST} weights; this problem has {n}: estimate it by lanczos")
+        n, largest = problem.dimension, LARGEST_DIAGONAL if self.matrix == "diagonal" else LARGEST
+        if self.method == "exact" and n > largest:
+            raise ValueError(f"exact spectra go up to {largest} weights; this problem has {n}: estimate it by lanczos")
         method = self.method
         if method == "auto":
-            method = "exact" if n <= LARGEST else "lanczos"
+            method = "exact" if n <= largest else "lanczos"
         return dataclasses.replace(self, method=method, iterations=min(self.iterations, n))
 
     def price(self, problem: Problem) -> float:
         asked, n = self.for_problem(problem), problem.dimension
+        diagonal = problem.output_size * problem.work if self.matrix == "diagonal" else 0.0
         if asked.method == "exact":
-            return n * problem.work + 15 * n**3
-        return asked.stages * asked.iterations * (problem.work + 4 * asked.iterations * n)
+            return diagonal or n * problem.work + 15 * n**3
+        return asked.stages * (diagonal + asked.iterations * (problem.work + 4 * asked.iterations * n))
 
     @property
     def stages(self) -> int:
@@ -69,8 +92,12 @@ class Spectrum(Probe):
         return found | {"damping": point.damping}
 
     def _exact(self, J: Objective, w: jax.Array) -> dict[str, Any]:
-        ν, Q = WRITTEN_OUT[self.matrix](J, w).spectrum()
         g = J.gradient(w)
+        if self.matrix == "diagonal":
+            d = exact_diagonal(J, w).diagonal
+            order = jnp.argsort(d)
+            return {"eigenvalues": d[order], "gradient": g[order]}
+        ν, Q = WRITTEN_OUT[self.matrix](J, w).spectrum()
         missing = w.shape[0] - ν.shape[0]
         along = Q.T @ g
         if missing:
@@ -87,18 +114,22 @@ class Spectrum(Probe):
         assert J.key is not None, "random probes need a key"
         probe = jax.random.normal(jax.random.fold_in(J.key, point.stage), w.shape, w.dtype)
         v = jnp.where(point.stage == GRADIENT, g, probe)
-        ν, ω = quadrature(PRODUCTS[self.matrix](J, w).product, v, self.iterations)
-        return {"nodes": ν, "weights": ω, "size": jnp.linalg.norm(v)}
+        found = quadrature(PRODUCTS[self.matrix](J, w).product, v, self.iterations)
+        return found._asdict() | {"size": jnp.linalg.norm(v)}
 
     def tell(self, found: dict[str, Any]) -> dict[str, Any]:
         return {"matrix": self.matrix} | (self._tell_estimate if "nodes" in found else self._tell_exact)(found)
 
     def _tell_exact(self, found: dict[str, Any]) -> dict[str, Any]:
-        spectral = {"eigenvalues": found["eigenvalues"], "gradient": found["gradient"]}
-        return {"method": "exact"} | spectral | _filter(found["eigenvalues"], float(found["damping"]))
+        ν = found["eigenvalues"]
+        spectral = {"eigenvalues": ν, "gradient": found["gradient"]}
+        if len(ν) > LARGEST:  # to be drawn like the estimates of other matrices
+            weights = np.full((1, len(ν)), 1 / len(ν))
+            spectral["density"] = density(ν[None], weights, 0 * weights, self.iterations)._asdict()
+        return {"method": "exact"} | spectral | _filter(ν, float(found["damping"]))
 
     def _tell_estimate(self, found: dict[str, Any]) -> dict[str, Any]:
-        ν, ω = found["nodes"], found["weights"]
+        ν, ω, r = found["nodes"], found["weights"], found["residuals"]
         random = np.arange(len(ν)) != GRADIENT
         spectral: dict[str, Any] = {"eigenvalues": None, "gradient": None}
         if len(ν) > GRADIENT:
@@ -110,7 +141,7 @@ class Spectrum(Probe):
             "done": int(np.sum(random)),
             "nodes": ν[random],
             "weights": ω[random],
-            "density": density(ν[random], ω[random])._asdict(),
+            "density": density(ν[random], ω[random], r[random], self.iterations)._asdict(),
             "extremes": [np.min(ν), np.max(ν)],
         }
         return estimate | spectral | _filter(spectral["eigenvalues"], float(found["damping"][0]))
