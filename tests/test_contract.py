@@ -21,6 +21,8 @@ from secondorder.spec import SpecError, build, parse, parse_probe
 PROBLEMS, OPTIMIZERS, PROBES = catalog.all_problems(), catalog.all_optimizers(), catalog.all_probes()
 FIRST_ORDER = {"gradient-descent", "momentum", "adam", "taylor-gradient-descent"}
 NOISY = {"pullback-diagonal"}  # of a fixed rate: on mini-batches their noise holds it up
+# On the way there is a plateau, the data's mean image, where the gradient is smaller than on the way down from it.
+PLATEAU = {"curves-autoencoder"}
 STATUSES = {"converged", "diverged", "stopped", "budget"}
 DEAR = 0.1  # seconds a step: of these, few steps
 
@@ -86,7 +88,9 @@ def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     assert lane.status in ("converged", "budget")
     assert lane.loss[-1] < lane.loss[0]
     held_up = optimizer in NOISY and run.spec.problem.batch_size
-    if run.spec.steps > 2 and optimizer not in FIRST_ORDER and not held_up:
+    if run.spec.steps > 2 and problem in PLATEAU:
+        assert lane.loss[-1] < lane.loss[0] / 4
+    elif run.spec.steps > 2 and optimizer not in FIRST_ORDER and not held_up:
         assert lane.gradient_norm[-1] < lane.gradient_norm[0] / 10
     if lane.status == "converged":
         assert lane.gradient_norm[-1] <= run.spec.tolerance

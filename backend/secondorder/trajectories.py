@@ -158,7 +158,7 @@ def principal_slice(paths: list[np.ndarray]) -> Slice:
     X = np.concatenate(some).astype(float) - origin
     _, size, axes = np.linalg.svd(X, full_matrices=False)
     # A path on a line has one direction only; some other axis completes the plane.
-    axes = np.linalg.qr(np.concatenate([axes[:2], np.eye(len(origin))[:2]]).T)[0].T[:2]
+    axes = np.linalg.qr(np.concatenate([axes[:2], np.eye(2, len(origin))]).T)[0].T[:2]
     axes = np.ascontiguousarray(axes)
     axes *= np.where(axes[np.arange(2), np.argmax(np.abs(axes), axis=1)] < 0, -1, 1)[:, None]
     size = size / max(size[0], np.finfo(float).tiny)  # of a path that diverges even the squares overflow

@@ -12,7 +12,7 @@ from secondorder.network import INITIAL, Network
 
 # Hidden widths and number of images. The full ones are those of Martens (2010): 784-400-200-100-50-25-6-25-…-784.
 SIZES = {
-    "small": ((50, 25, 6, 25, 50), 500),
+    "small": ((50, 25, 6, 25, 50), 1000),
     "full": ((400, 200, 100, 50, 25, 6, 25, 50, 100, 200, 400), 20_000),
 }
 MOST = 20_000
@@ -69,7 +69,7 @@ class CurvesAutoencoder(Problem):
     predicts = True
 
     l2: float = knob(1e-5, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
-    size: str = option("small", "784-50-25-6-25-50-784 on 500 images, or 784-400-200-100-50-25-6-…-784 on 20,000",
+    size: str = option("small", "784-50-25-6-25-50-784 on 1000 images, or 784-400-200-100-50-25-6-…-784 on 20,000",
                        enum=list(SIZES))  # fmt: skip
     side: int = option(28, "pixels along each side of an image", minimum=4, maximum=28)
     widths: tuple | None = option(None, "layer widths in place of a size's; the narrowest, the code, is linear",
