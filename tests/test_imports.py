@@ -42,7 +42,9 @@ LAYERS = {
     "data": Layer({"core"}, {"numpy", "sklearn"}),
     "network": Layer(set(), MATHEMATICS),
     "problems": Layer({"core", "solve", "likelihoods", "data", "network"}, MATHEMATICS),
-    "optimizers": Layer({"core", "solve", "cg", "pullback", "curvature", "damping", "factored"}, MATHEMATICS | {"optax"}),
+    "optimizers": Layer(
+        {"core", "solve", "cg", "pullback", "curvature", "damping", "factored"}, MATHEMATICS | {"optax"}
+    ),
     "probes": Layer({"core", "solve", "cg", "lanczos", "pullback", "curvature", "damping"}, MATHEMATICS),
     # The catalog finds the files of these folders by itself; whoever stands above it knows them through it alone.
     "catalog": Layer({"core", "problems", "optimizers", "probes"}, {"math_core"}),

@@ -256,8 +256,8 @@ class Problem(Named):
 class Objective:
     """J on one batch: what an optimizer sees in a step. ``J(w)`` is the cost, loss plus l2 term.
 
-    ``k`` numbers the step and ``key`` is what the step may draw random numbers from. Both are the same in every lane, so
-    that what is done at some k alone costs nothing at the others, in a sweep, too.
+    ``k`` numbers the step and ``key`` is what it may draw random numbers from. Both are the same in every lane, so that
+    what is done at some k alone costs nothing at the others, in a sweep, too.
     """
 
     problem: Problem
@@ -325,7 +325,7 @@ class Optimizer(Named):
         return 30.0 * problem.dimension
 
     def batches(self, problem: Problem, steps: int) -> list[tuple[int, int]]:
-        """Sizes of the batches (0: all examples), each with the first step that has it. A size is a program of its own."""
+        """Sizes of the batches (0: all examples), each with its first step. Every size is a program of its own."""
         return [(0, problem.batch_size)]
 
     def damping_now(self, state: Any) -> Any:

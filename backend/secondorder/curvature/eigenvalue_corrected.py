@@ -1,6 +1,6 @@
 r"""The eigenvalue-corrected Kronecker factorization, EKFAC (George et al. 2018).
 
-K-FAC's eigenvectors Q_A and Q_S are kept; its eigenvalues s_i a_j give way to the second moments of the pseudo-gradients
+K-FAC's eigenvectors Q_A and Q_S are kept; its eigenvalues s_i a_j give way to the pseudo-gradients' second moments
 along them. Of all matrices with these eigenvectors that is the nearest to G's block in the Frobenius norm.
 
     D_l = E[(Q_Sᵀ DW̄_l Q_A)²],    Ĝ_l⁻¹V = Q_S [(Q_Sᵀ V Q_A) / (D_l + λ)] Q_Aᵀ

@@ -25,12 +25,15 @@ class RegressionNetwork(Problem):
     defaults = {"damped-newton": {"damping": 1.0}}  # H has eigenvalues below -0.1 at the start
     likelihood = SquaredError()
     predicts = True
-    network = Network((1, 16, 16, 1))
 
     l2: float = knob(0.0, "ℓ₂", 0.0, 10.0, "l2 penalty", scale="log")
     size: int = option(100, "number of examples", minimum=2, maximum=10_000)
     held_out: float = option(0.0, **HELD_OUT)
     dtype: str = option("float64", "precision", enum=["float64", "float32"])
+
+    @property
+    def network(self) -> Network:
+        return Network((1, 16, 16, 1))
 
     @property
     def dimension(self) -> int:
