@@ -83,6 +83,7 @@ class Density(NamedTuple):
 WIDTH = 0.08  # decades: standard deviation of the Gaussian in the place of a node that is known exactly
 UNSURE = 0.2  # of a node's residual: what that is wider where nodes stand for many eigenvalues, not for one
 POINTS = 400
+AT_ONCE = 2000  # nodes: more would take many megabytes
 
 
 def density(nodes: np.ndarray, weights: np.ndarray, residuals: np.ndarray, iterations: int) -> Density:
@@ -104,5 +105,7 @@ def density(nodes: np.ndarray, weights: np.ndarray, residuals: np.ndarray, itera
     low, high = np.nan_to_num([np.min(u - 6 * σ), np.max(u + 6 * σ)])
     grid = np.linspace(np.floor(4 * low) / 4, np.ceil(4 * high) / 4, POINTS)
     height = ω / (len(nodes) * σ * np.sqrt(2 * np.pi))
-    found = np.array([height @ np.exp(-0.5 * ((at - u) / σ) ** 2) for at in grid], np.float32)
-    return Density(scale, scale * np.sinh(grid * np.log(10)), found)
+    found = np.zeros(POINTS)
+    for some in np.array_split(np.arange(len(u)), len(u) // AT_ONCE + 1):
+        found += np.exp(-0.5 * ((grid[:, None] - u[some]) / σ[some]) ** 2) @ height[some]
+    return Density(scale, scale * np.sinh(grid * np.log(10)), found.astype(np.float32))
