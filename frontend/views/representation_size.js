@@ -62,7 +62,7 @@ export function mount({ element, session, signal }) {
   const biases = toggles("Biases", uses, { biases: "biases" }, () => ask());
   const bars = h("ul", { class: "size-bars" }), readout = h("p", { class: "view-readout" });
   const caption = h("caption"), body = h("tbody");
-  const head = ["block", "weights", "shape", "from", "to", "count"];
+  const head = ["block", "weights", "shape", "first", "last", "count"];
   const blocks = h("div", { class: "table-scroll" }, h("table", { class: "lanes size-blocks" }, caption,
     h("thead", {}, h("tr", {}, head.map((text, i) => h("th", { scope: "col", class: i > 2 ? "num" : null }, text)))), body));
   const label = "Numbers that each representation takes";
