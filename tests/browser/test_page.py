@@ -17,7 +17,7 @@ expect.set_options(timeout=30_000)  # what is awaited here comes at once on an i
 
 LESSONS = [
     *("newton-one-step", "overshooting", "saddle", "breast-cancer", "network-spectrum", "digits", "autoencoder-race"),
-    "pullback-sampling",
+    *("pullback-sampling", "kronecker-factors"),
 ]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
