@@ -71,6 +71,7 @@ def test_condition_numbers_are_exact_up_to_1000_weights(known, told):
     root = np.sqrt(known.M)
     scaled = np.linalg.eigvalsh(known.A / root[:, None] / root)
     assert (told["method"], told["lanczos_iterations"], told["step_size"]) == ("exact", None, "exact")
+    assert (told["iterations"], told["damping"], told["matrix"]) == (K, η, "gauss-newton")
     np.testing.assert_allclose(told["extremes"], ν[[0, -1]], rtol=1e-10)
     assert np.isclose(told["condition"], ν[-1] / ν[0], rtol=1e-10)
     assert np.isclose(told["preconditioned_condition"], scaled[-1] / scaled[0], rtol=1e-8)

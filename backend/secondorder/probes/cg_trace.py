@@ -113,6 +113,7 @@ class CGTrace(Probe):
         return {
             "matrix": self.matrix,
             "damping": found["damping"],
+            "iterations": int(self.iterations),
             "step_size": "exact",
             "method": "exact" if exact else "lanczos",
             "lanczos_iterations": None if exact else int(found["from"]),
