@@ -102,10 +102,11 @@ export function mount({ element, session, signal }) {
   const captions = pair.map(() => h("p", { class: "heat-caption" }));
   const places = pair.map(({ element }, i) => h("div", { class: "heat-item" }, captions[i], element));
   const spectrumPlace = h("div", { class: "heat-spectrum" });
+  const rest = h("div", { hidden: true }, steps, h("div", { class: "view-controls" }, ofLayer.element),
+    h("div", { class: "heat-factors" }, places, spectrumPlace));
   element.append(
     h("div", { class: "view-controls" }, which.element, part.element, whose),
-    h("div", { class: "view-controls view-knobs" }, damp.element), figure, readout, wrong, steps,
-    h("div", { class: "view-controls" }, ofLayer.element), h("div", { class: "heat-factors" }, places, spectrumPlace),
+    h("div", { class: "view-controls view-knobs" }, damp.element), figure, readout, wrong, rest,
   );
   const spectrum = eigenvalues({ element: spectrumPlace, signal });
 
@@ -122,6 +123,7 @@ export function mount({ element, session, signal }) {
     shown = answer;
     wrong.textContent = "";
     say(null);
+    for (const part of [rest, scale.element, sizes.details]) part.hidden = false;
     build();
     paint();
     tell();
@@ -265,6 +267,7 @@ export function mount({ element, session, signal }) {
     element.replaceChildren();
   });
 
+  for (const part of [scale.element, sizes.details]) part.hidden = true;
   say("The matrices appear with the run's first step.");
   tell();
   ask();
