@@ -1,4 +1,4 @@
-// How far a run is while it takes a while, and a button that ends it.
+// How far a run is while it takes a while, be it that it has to be compiled first, and a button that ends it.
 
 import { h } from "./dom.js";
 
@@ -41,8 +41,14 @@ export function progress({ element, session, signal }) {
   session.listen(
     (event) => {
       if (event.kind === "end" || (event.kind === "error" && event.error)) hide();
-      else if (event.kind === "run") {
+      else if (event.kind === "status") {
+        if (!session.preparing) return;
+        bar.removeAttribute("value"); // nobody knows how long that takes
+        told.textContent = "";
+        row.hidden = false;
+      } else if (event.kind === "run") {
         clearTimeout(timer);
+        if (!row.hidden) update();
         timer = window.setTimeout(() => {
           if (session.finished) return;
           update();

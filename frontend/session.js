@@ -18,8 +18,7 @@ import { Refusal } from "./stream.js";
 /** @typedef {import("./types").Source} Source */
 /** @typedef {import("./types").Spec} Spec */
 /** @typedef {import("./types").State} State */
-/** @typedef {import("./types").StreamEvent} StreamEvent */
-/** @typedef {{controller: AbortController, began: number, shown: boolean, done: boolean}} Flight */
+/** @typedef {{controller: AbortController, began: number, id: string | null, shown: boolean, done: boolean}} Flight */
 
 /** While a control is dragged, a run may show this many milliseconds of itself before the next replaces it … */
 const SHOW = 120;
@@ -185,6 +184,7 @@ export class Session extends EventTarget {
     const next = (this.#flight = {
       controller: new AbortController(),
       began: performance.now(),
+      id: null,
       shown: false,
       done: false,
     });
@@ -196,10 +196,15 @@ export class Session extends EventTarget {
     }, PATIENCE);
   }
 
+  /** Whether a run has been asked for that has no step yet. */
+  get preparing() {
+    return Boolean(this.#flight?.id && !this.#flight.shown && !this.#flight.done);
+  }
+
   /** Ends the present run for everybody who watches it; its end is told by its stream, as any other. */
   cancel() {
-    const id = this.#announced?.id ?? this.run?.id;
-    if (id && !this.finished) this.#source.cancel(id).catch((error) => this.#fail(error));
+    const flight = this.#flight;
+    if (flight?.id && !flight.done) this.#source.cancel(flight.id).catch((error) => this.#fail(error));
   }
 
   /** Starts the pending run when the one under way has had its time. @param {Flight} flight */
@@ -243,9 +248,13 @@ export class Session extends EventTarget {
     this.emit({ kind: "error", error: this.error });
   }
 
-  /** @param {StreamEvent | {kind: "status", message: string | null}} event @param {Flight} flight */
+  /** @param {import("./types").SourceEvent} event @param {Flight} flight */
   #take(event, flight) {
     if (event.kind === "status") return this.#tell(event.message);
+    if (event.kind === "accepted") {
+      flight.id = event.id;
+      return;
+    }
     if (event.kind === "run") {
       this.#announced = event.data;
       return;

@@ -124,7 +124,7 @@ function patience(response) {
   return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.2), 120) : 2;
 }
 
-/** The events of a run. It ends with the event `end`, or throws: a Refusal, or what aborted it.
+/** The events of a run, after word of its id. It ends with the event `end`, or throws: a Refusal, or what aborted it.
  * @param {Spec} spec @param {AbortSignal} signal */
 async function* run(spec, signal) {
   let last = -1; // the id of the last event that was passed on
@@ -137,6 +137,7 @@ async function* run(spec, signal) {
     let wait = Math.min(FIRST_PAUSE * 2 ** failures++, LONGEST_PAUSE);
     try {
       const accept = "text/event-stream";
+      /** @type {Response} */
       const response = resume
         ? await fetch(resume, { headers: { accept, ...(last >= 0 && { "last-event-id": String(last) }) }, signal })
         : await fetch("/api/runs", {
@@ -146,6 +147,11 @@ async function* run(spec, signal) {
             signal,
           });
       if (response.ok && response.body) {
+        const where = response.headers.get("location");
+        if (where) {
+          resume = `${where}/events`;
+          yield /** @type {const} */ ({ kind: "accepted", id: where.slice(where.lastIndexOf("/") + 1) });
+        }
         for await (const { event, data, id } of framesOf(response.body)) {
           if (!KINDS.has(event)) continue;
           if (id !== null) {
@@ -156,7 +162,6 @@ async function* run(spec, signal) {
           troubled = false;
           failures = 0;
           const happened = /** @type {StreamEvent} */ ({ kind: event, data: JSON.parse(data) });
-          if (happened.kind === "run") resume = `/api/runs/${encodeURIComponent(happened.data.id)}/events`;
           yield happened;
           if (happened.kind === "end") return;
         }

@@ -194,10 +194,16 @@ export type SessionEvent =
   | { kind: "error"; error: ApiError | null } // what is wrong with the spec; null: nothing any more
   | { kind: "status"; message: string | null }; // the connection's state, where it is worth a word
 
+/** What a source tells of a run: its events, that it was accepted, and trouble on the way. */
+export type SourceEvent =
+  | StreamEvent
+  | { kind: "accepted"; id: string }
+  | { kind: "status"; message: string | null };
+
 /** Where runs and answers to probes come from: the server, or a recording. */
 export interface Source {
   interactive: boolean;
-  run(spec: Spec, signal: AbortSignal): AsyncIterable<StreamEvent | { kind: "status"; message: string | null }>;
+  run(spec: Spec, signal: AbortSignal): AsyncIterable<SourceEvent>;
   probe(body: object, signal: AbortSignal, part?: (told: ProbeEvent) => void): Promise<any>;
   /** Ends a run for everybody who watches it. */
   cancel(id: string): Promise<void>;

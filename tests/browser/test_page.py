@@ -1,6 +1,7 @@
 """The page around the figures: what its address says, what its controls do, what it says when something is wrong."""
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -477,3 +478,24 @@ def test_taking_it_away(page: Page, server: str):
     told: dict[str, Any] = {}
     exec(code.replace("so.run(", "dict(").replace("import secondorder as so", "").split("print(")[0], told)
     assert told["run"] == spec
+
+
+# --- Ending a run ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_cancelled_while_it_steps(page: Page, server: str):
+    page.goto(f"{server}/?problem=digits-autoencoder&optimizer=gradient-descent&steps=50000&views=curves")
+    expect(page.get_by_label("Progress of the run")).to_have_attribute("value", re.compile(r"[1-9]"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(lanes(page).first).to_contain_text("cancelled")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_run_is_cancelled_while_it_compiles(page: Page, server: str):
+    """Twelve layers that nobody has compiled before: their first step is seconds away."""
+    hidden = ",".join(str(8 + (os.getpid() >> k & 7)) for k in range(0, 33, 3))
+    page.goto(f"{server}/?problem=digits-autoencoder:widths=64,{hidden},64&optimizer=kfac&views=curves")
+    page.get_by_role("button", name="Cancel").click()
+    expect(lanes(page).first).to_contain_text("cancelled")
+    page.goto(server + ONE)
+    expect(lanes(page).first).to_contain_text("converged")

@@ -139,6 +139,14 @@ class TestStuck:
             assert run(client, short())[-1].kind == "end"
         assert victim.worker != compiling
 
+    def test_cancelled_before_it_was_begun(self, client, victim):
+        """Its stream is a stream all the same: what the run is, and its end."""
+        with stopped(victim), client.stream("POST", "/api/runs", json=short(), headers=STREAM) as response:
+            client.delete(response.headers["location"])
+            begin, end = read(response)
+        assert (begin.id, begin.kind, begin.data["columns"], len(begin.data["lanes"])) == (0, "run", [], 2)
+        assert (end.id, end.kind, end.data["lanes"][1]["status"]) == (1, "end", "cancelled")
+
     def test_where_nobody_else_waits(self, client, victim):
         """Then the worker may as well come to its end."""
         with under_way(client, long(steps=50000), events=8) as (id, coming), stopped(victim) as worker:

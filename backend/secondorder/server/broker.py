@@ -405,6 +405,8 @@ class Broker:
             {"lane": lane, "status": state, "step": last.get(lane, 0), "reason": reason}
             for lane in range(execution.lanes)
         ]
+        if not execution.run.log.positions:  # a stream begins with what its run is
+            execution.run.append(_run_event(execution.run), has_id=True)
         number = len(execution.run.log.positions)
         end = f"id: {number}\nevent: end\ndata: ".encode() + orjson.dumps({"lanes": lanes}) + b"\n\n"
         self._close(execution, state, end)
@@ -514,6 +516,19 @@ class Broker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.store is not None:
             await self.store.close()
+
+
+def _run_event(run: Run) -> bytes:
+    """The first event of a run that the worker has not begun: nothing was measured yet, so it has no columns."""
+    spec = run.read
+    told = {
+        "id": run.id,
+        "spec": spec.canonical(),
+        "lanes": spec.lanes,
+        "dimension": spec.problem.dimension,
+        "columns": [],
+    }
+    return b"id: 0\nevent: run\ndata: " + orjson.dumps(told) + b"\n\n"
 
 
 def _some(frames: list[bytes], cursor: int, limit: int = 2**16) -> list[bytes]:

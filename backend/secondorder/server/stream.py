@@ -112,6 +112,7 @@ class EventStream(Stream):
 
     def __init__(self, broker: Broker, run: Run, after: int, status: int = 200, cacheable: bool = False):
         super().__init__(broker, status, IMMUTABLE if cacheable and run.state == "finished" else "no-store")
+        self.headers["location"] = f"/api/runs/{run.id}"  # known long before an event where a program is compiled first
         self.run, self.after = run, after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
