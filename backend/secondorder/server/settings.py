@@ -33,7 +33,7 @@ class Settings:
     heartbeat: float = 15.0  # seconds of silence after which a stream says that it is alive
     patience: float = 20.0  # seconds that a viewer may leave what it was sent unread before it is dropped
     cancelling: float = 0.5  # seconds that the worker may take to let go of a cancelled run before it is replaced
-    leaving: float = 10.0  # the same where nobody cancelled but nobody waits any more, or where others would lose much
+    leaving: float = 30.0  # the same where nobody cancelled but nobody waits any more, or where others would lose much
     rate: str = "200/second;6000/minute"  # POSTs of one client, in the notation of the library `limits`
     body: int = MEGABYTE  # bytes of a request's body at most
     warm: bool = True  # whether the lessons' programs are compiled in the background
