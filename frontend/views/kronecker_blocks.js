@@ -204,7 +204,7 @@ export function mount({ element, session, signal }) {
 
   function tell() {
     which.offer([["matrix", "damped matrices"], ["inverse", "their inverses"]], kind);
-    if (damping === null) damp.set(shown?.damping ?? here());
+    if (damping === null) damp.set(Number((shown?.damping ?? here()).toPrecision(3)));
     const one = layerShown();
     if (!shown || !one) return;
     part.offer(shown.choices.map((l) => [String(l), l ? `layer ${l}` : "all layers"]), String(shown.layer));
@@ -260,7 +260,7 @@ export function mount({ element, session, signal }) {
     visible = entries[entries.length - 1].isIntersecting;
     if (visible) ask();
   }, { rootMargin: "200px" });
-  sights.observe(figure);
+  sights.observe(element);
   signal.addEventListener("abort", () => {
     resizes.disconnect();
     sights.disconnect();
