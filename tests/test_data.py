@@ -1,12 +1,14 @@
 """Real data as scikit-learn has them, and the split into training and held-out examples."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
-from secondorder.data import breast_cancer, digits, split
+from secondorder.data import breast_cancer, diabetes, digits, split
 
 X, T = np.arange(20.0).reshape(10, 2), np.arange(10)
 
@@ -49,5 +51,19 @@ def test_digits_are_scikit_learns_with_pixels_in_0_to_1():
     x, t = digits()
     np.testing.assert_array_equal(x * 16, theirs.data)
     np.testing.assert_array_equal(t, theirs.target)
+    assert t.dtype.kind == "i"
     assert x.shape == (1797, 64)
     assert (x.min(), x.max()) == (0, 1)
+
+
+def test_diabetes_is_scikit_learns():
+    theirs: Any = load_diabetes(scaled=False)
+    x, t = diabetes()
+    np.testing.assert_array_equal(x, theirs.data)
+    np.testing.assert_array_equal(t, theirs.target)
+    assert x.shape == (442, 10)
+
+
+def test_reading_does_not_import_what_takes_longer_than_a_run():
+    program = "import sys; from secondorder import data; data.digits(); assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
