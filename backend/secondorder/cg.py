@@ -94,20 +94,22 @@ def conjugate_gradient(
     def told(v, r, α, β):
         return Trace((r + g) @ v / 2, jnp.linalg.norm(r), α, β, watch(v, r))
 
-    def record(trace, k, row, wanted=True):
-        return jax.tree.map(lambda old, new: old.at[k].set(jnp.where(wanted, new, old[k])), trace, row)
+    def put(arrays, values, k):
+        return jax.tree.map(
+            lambda array, value: jax.lax.dynamic_update_index_in_dim(array, value, k, 0), arrays, values
+        )
 
     none = jnp.asarray(jnp.nan, g.dtype)
     first = told(v, r, none, none)
-    trace = jax.tree.map(lambda value: jnp.full(room + 1, jnp.nan, jnp.asarray(value).dtype), first)
+    trace = jax.tree.map(lambda value: jnp.full(room + 1, value), first)
     rest = r @ y
     ended = jnp.where(rest > 0, jnp.where(first.residual <= enough, CONVERGED, BUDGET), CONVERGED)
     carry = (
         jnp.asarray(0),  # i
         jnp.where(jnp.isfinite(rest), ended, NOT_FINITE),
         (v, r, -y, rest),
-        record(trace, 0, first),
-        jnp.zeros((slots, *g.shape), g.dtype).at[0].set(v),
+        trace,
+        jnp.tile(v, (slots, 1)),
         jnp.full(slots, -1).at[0].set(0),
         jnp.asarray(0),  # the slot to keep the next iterate in
         jnp.asarray(0.0, g.dtype),  # the largest curvature met
@@ -135,11 +137,10 @@ def conjugate_gradient(
             (v, r, p, rest),
         )
 
-        i = i + taken
         row = told(v, r, α, β)
-        trace = record(trace, i, row, taken)
-        kept = kept.at[slot].set(jnp.where(taken, v, kept[slot]))
-        kept_at = kept_at.at[slot].set(jnp.where(taken, i, kept_at[slot]))
+        trace = put(trace, row, i + 1)
+        i = i + taken
+        kept, kept_at = put((kept, kept_at), (v, jnp.where(taken, i, kept_at[slot])), slot)
         slot = slot + (taken & (i == next_kept[slot]))
 
         k = jnp.maximum(10, (i + 9) // 10)
@@ -152,6 +153,7 @@ def conjugate_gradient(
         return i, status, (v, r, p, rest), trace, kept, kept_at, slot, largest
 
     i, status, (v, _, _, _), trace, kept, kept_at, _, _ = jax.lax.while_loop(going, iterate, carry)
+    trace = jax.tree.map(lambda column: jnp.where(jnp.arange(room + 1) <= i, column, jnp.nan), trace)
     failed = (status == NEGATIVE) | (status == FLAT)
     return Solution(v, i, status, moved + i + failed, trace, kept, kept_at)
 
