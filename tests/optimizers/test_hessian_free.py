@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import secondorder as so
+from secondorder import program
 from secondorder.cg import Solution, Trace
 from secondorder.optimizers.hessian_free import HessianFree, State, backtrack, shorten
 from tests.oracles import (
@@ -333,6 +334,10 @@ def test_the_number_of_iterations_sweeps_in_one_program():
     assert two.columns["cg_iterations"][1:].max() == 2
     alone = so.run(**body, optimizers=[{"name": "hessian-free", "iterations": 2}]).lanes[0]
     np.testing.assert_allclose(two.w, alone.w, rtol=1e-6)
+    compiled: Any = program._advance
+    before = compiled._cache_size()
+    so.run(**body, optimizers=[{"name": "hessian-free", "iterations": 3, "warm_start": 0, "lowest_damping": 0.1}])
+    assert compiled._cache_size() == before, "a slider recompiles"
 
 
 def test_where_the_gradient_is_not_finite_the_lane_diverges():
