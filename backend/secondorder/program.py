@@ -80,6 +80,12 @@ def _step_columns(step: Step, g: jax.Array) -> dict[str, jax.Array]:
     return {"step_norm": jnp.linalg.norm(step.delta), "slope": g @ step.delta} | step.columns
 
 
+@jax.jit
+def _step(optimizer: Optimizer, J: Objective, w: jax.Array, state: Any) -> Step:
+    """One step, never compiled by itself: what asks for its shapes, and for them again, finds it traced already."""
+    return optimizer.step(J, w, state)
+
+
 def _turn(now: Now, data: Data, limits: Limits, problem: Problem, optimizer: Optimizer, lane: Lane):
     """Row k of one lane, and the lane one step on."""
     k = now.k
@@ -100,7 +106,7 @@ def _turn(now: Now, data: Data, limits: Limits, problem: Problem, optimizer: Opt
     status = jnp.where(~finite, DIVERGED, jnp.where(converged, CONVERGED, status))
     cause = jnp.where(finite, 0, jnp.where(jnp.isfinite(loss), GRADIENT, LOSS))
 
-    step = optimizer.step(J_batch, lane.w, lane.state)
+    step = _step(optimizer, J_batch, lane.w, lane.state)
     first_loss = jnp.where(k == 0, loss, lane.first_loss)
     step_finite = jnp.all(jnp.isfinite(step.delta))
     taken = step_finite & (step.refused == 0)
@@ -178,11 +184,11 @@ def _first_lanes(problem, optimizer, data, starts, seed, size):
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def one(optimizer, w):
-        k = jnp.asarray(0)
+        k = jnp.zeros((), int)
         J = Objective(problem, _batch(data.train, size, jnp.arange(len(data.train.inputs)), k), k, step_key(seed, k))
         # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
-        step = jax.eval_shape(optimizer.step, J, w, state)
+        step = jax.eval_shape(_step, optimizer, J, w, state)
         led = {
             name: jnp.full(shape.shape, jnp.nan, shape.dtype)
             for name, shape in jax.eval_shape(_step_columns, step, w).items()
