@@ -114,3 +114,24 @@ def factors_by_hand(J: Objective, w: np.ndarray) -> dict[str, list[np.ndarray]]:
         "A_next": [a.T @ b / B for a, b in pairwise(inputs)],
         "S_next": [both(Js, Jt) for Js, Jt in pairwise(backward)],
     }
+
+
+def block_diag(blocks: list[np.ndarray]) -> np.ndarray:
+    """The blocks along a diagonal, zeros elsewhere."""
+    ends = np.cumsum([0] + [len(block) for block in blocks])
+    C = np.zeros((ends[-1], ends[-1]))
+    for low, high, block in zip(ends, ends[1:], blocks, strict=False):
+        C[low:high, low:high] = block
+    return C
+
+
+def chain_inverse(A: list, S: list, A_next: list, S_next: list) -> np.ndarray:
+    """The block-tridiagonal Ξᵀ Λ Ξ, every Kronecker product written out."""
+    blocks = [np.kron(s, a) for a, s in zip(A, S, strict=True)]
+    Λ, ends = [], np.cumsum([0] + [len(block) for block in blocks])
+    Ξ = np.eye(ends[-1])
+    for i in range(len(A_next)):
+        Ψ = np.kron(S_next[i], A_next[i]) @ np.linalg.inv(blocks[i + 1])
+        Ξ[ends[i] : ends[i + 1], ends[i + 1] : ends[i + 2]] = -Ψ
+        Λ.append(np.linalg.inv(blocks[i] - Ψ @ blocks[i + 1] @ Ψ.T))
+    return Ξ.T @ block_diag([*Λ, np.linalg.inv(blocks[-1])]) @ Ξ

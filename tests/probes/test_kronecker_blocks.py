@@ -5,32 +5,12 @@ import pytest
 
 import secondorder as so
 from secondorder.spec import SpecError
-from tests.curvature.networks import factors_by_hand
+from tests.curvature.networks import block_diag, chain_inverse, factors_by_hand
 from tests.oracles import gauss_newton_of, gradient_of, make_problem, objective
 from tests.probes import asking
 
 L2, DAMPING, CELLS = 0.03, 0.2, 60
 PROBLEM = {"name": "regression-network", "size": 30, "l2": L2}
-
-
-def block_diag(blocks):
-    ends = np.cumsum([0] + [len(block) for block in blocks])
-    C = np.zeros((ends[-1], ends[-1]))
-    for low, high, block in zip(ends, ends[1:], blocks, strict=False):
-        C[low:high, low:high] = block
-    return C
-
-
-def chain_inverse(A, S, A_next, S_next):
-    """Ξᵀ Λ Ξ, every Kronecker product written out."""
-    blocks = [np.kron(s, a) for a, s in zip(A, S, strict=True)]
-    Λ, ends = [], np.cumsum([0] + [len(block) for block in blocks])
-    Ξ = np.eye(ends[-1])
-    for i in range(len(A_next)):
-        Ψ = np.kron(S_next[i], A_next[i]) @ np.linalg.inv(blocks[i + 1])
-        Ξ[ends[i] : ends[i + 1], ends[i + 1] : ends[i + 2]] = -Ψ
-        Λ.append(np.linalg.inv(blocks[i] - Ψ @ blocks[i + 1] @ Ψ.T))
-    return Ξ.T @ block_diag([*Λ, np.linalg.inv(blocks[-1])]) @ Ξ
 
 
 def by_hand(J, w, η):
