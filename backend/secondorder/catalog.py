@@ -41,6 +41,12 @@ def all_probes() -> dict[str, type[core.Probe]]:
     return _found(probes, core.Probe)
 
 
+def load() -> None:
+    """Finds everything, which it else does when it is asked for first."""
+    for every in (all_problems, all_optimizers, all_probes):
+        every()
+
+
 def default(cls: type[core.Optimizer], name: str, problem: core.Problem) -> float:
     """The default of a knob on a problem: the problem's word, then the optimizer's; a rate of None is the problem's."""
     own: float | None = core.knobs(cls)[name]["default"]

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 import orjson
 
-from secondorder import spec
+from secondorder import catalog, spec
 from secondorder.run import Event, answers, configure, events, first_weights, parameters
 from secondorder.server.wire import Kind, Message, read_command
 
@@ -223,6 +223,7 @@ def main() -> None:
     jax.devices()
     with contextlib.suppress(BrokenPipeError):  # nobody listens any more
         worker.say(Message(Kind.HELLO, 0))
+        catalog.load()  # before anybody asks: the first run need not wait for that
         worker.work()
     os._exit(0)
 
