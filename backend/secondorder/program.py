@@ -258,11 +258,12 @@ class Program:
         self.order = np.arange(len(self.data.train.inputs) if self.sampled else 0, dtype=np.int32)
         first_size = self.sizes[0][1]
         self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed, size=first_size)
-        self.longest = int(np.clip(CHUNK_SECONDS / spec.step_price(group), 1, LONGEST_CHUNK))
+        affordable = CHUNK_SECONDS / spec.step_price(group)
+        self.longest = int(np.clip(affordable, 1, LONGEST_CHUNK))
         self.capacity = max(2, 1 << (self.longest - 1).bit_length())
         self.status, self.last = np.full(len(group.lanes), RUNNING), np.zeros(len(group.lanes), int)
         self.seconds, self.done = 0.0, False
-        self._alone = len(spec.groups) == 1
+        self._works_ahead = len(spec.groups) == 1 and affordable >= 1
         self._begun, self._turns, self._ready = 0, 2, 0.0  # the first row not yet begun, the turns after it
         self._ahead: _Begun | None = None
 
@@ -297,10 +298,11 @@ class Program:
         """The next chunk of each lane that had rows in it. The first is one step alone.
 
         A program that is alone has the device at work on the chunk after it while its caller writes this one down. (Of
-        several, each would have its seconds lengthened by what the others began.)
+        several, each would have its seconds lengthened by what the others began. And where one step is dear,
+        little would be gained, and whoever cancels would wait for two of them.)
         """
         chunk = self._ahead or self._begin()
-        self._ahead = self._begin() if self._alone else None
+        self._ahead = self._begin() if self._works_ahead else None
         rows, last, status = jax.device_get(chunk[2:])
         now = time.perf_counter()
         self.seconds += now - max(chunk.began, self._ready)

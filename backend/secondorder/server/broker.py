@@ -223,8 +223,8 @@ class Broker:
         self._cancelled[number] = asyncio.get_running_loop().call_later(patience, overdue)
 
     def _at_stake(self, besides: Execution) -> float:
-        """Seconds that the other runs under way have taken: they take turns, and would again."""
-        others = [each for each in self._executions.values() if each is not besides]
+        """Seconds that the other runs that somebody waits for have taken: they take turns, and would again."""
+        others = [each for each in self._executions.values() if each is not besides and not each.is_abandoned]
         begun = [each.begun for each in others if each.begun is not None]
         return time.monotonic() - min(begun) if begun else 0.0
 
