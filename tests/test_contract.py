@@ -20,7 +20,6 @@ from secondorder.spec import SpecError, build, parse, parse_probe
 
 PROBLEMS, OPTIMIZERS, PROBES = catalog.all_problems(), catalog.all_optimizers(), catalog.all_probes()
 FIRST_ORDER = {"gradient-descent", "momentum", "adam", "taylor-gradient-descent"}
-NOISY = {"pullback-diagonal"}  # of a fixed rate: on mini-batches their noise holds it up
 # On the way there is a plateau, the data's mean image, where the gradient is smaller than on the way down from it.
 PLATEAU = {"curves-autoencoder"}
 STATUSES = {"converged", "diverged", "stopped", "budget"}
@@ -84,14 +83,14 @@ def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     for event in run.events:
         assert b"NaN" not in orjson.dumps(event.data, option=orjson.OPT_SERIALIZE_NUMPY)
 
-    # Progress, with names alone: lower cost, and what knows the curvature gets close to where the gradient vanishes.
+    # Progress, with names alone: lower cost, and what knows the curvature gets close to where the gradient vanishes. (Its
+    # norm is no descent function: the noise of batches holds it up, and L-BFGS passes through steep places on the way.)
     assert lane.status in ("converged", "budget")
     assert lane.loss[-1] < lane.loss[0]
-    held_up = optimizer in NOISY and run.spec.problem.batch_size
     if run.spec.steps > 2 and problem in PLATEAU:
         assert lane.loss[-1] < lane.loss[0] / 4
-    elif run.spec.steps > 2 and optimizer not in FIRST_ORDER and not held_up:
-        assert lane.gradient_norm[-1] < lane.gradient_norm[0] / 10
+    elif run.spec.steps > 2 and optimizer not in FIRST_ORDER:
+        assert lane.gradient_norm.min() < lane.gradient_norm[0] / 10
     if lane.status == "converged":
         assert lane.gradient_norm[-1] <= run.spec.tolerance
         assert (lane.gradient_norm[:-1] > run.spec.tolerance).all()
