@@ -19,7 +19,8 @@ from secondorder.run import probe
 from secondorder.spec import SpecError, build, parse, parse_probe
 
 PROBLEMS, OPTIMIZERS, PROBES = catalog.all_problems(), catalog.all_optimizers(), catalog.all_probes()
-FIRST_ORDER = {"gradient-descent", "momentum", "adam", "taylor-gradient-descent"}
+# Those that know no curvature, or (adam, pullback-diagonal) one number a weight: it is slow in the valleys.
+SLOW = {"gradient-descent", "momentum", "adam", "taylor-gradient-descent", "pullback-diagonal"}
 # On the way there is a plateau, the data's mean image, where the gradient is smaller than on the way down from it.
 PLATEAU = {"curves-autoencoder"}
 STATUSES = {"converged", "diverged", "stopped", "budget"}
@@ -89,7 +90,7 @@ def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     assert lane.loss[-1] < lane.loss[0]
     if run.spec.steps > 2 and problem in PLATEAU:
         assert lane.loss[-1] < lane.loss[0] / 4
-    elif run.spec.steps > 2 and optimizer not in FIRST_ORDER:
+    elif run.spec.steps > 2 and optimizer not in SLOW:
         assert lane.gradient_norm.min() < lane.gradient_norm[0] / 10
     if lane.status == "converged":
         assert lane.gradient_norm[-1] <= run.spec.tolerance
