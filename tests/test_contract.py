@@ -84,8 +84,8 @@ def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     for event in run.events:
         assert b"NaN" not in orjson.dumps(event.data, option=orjson.OPT_SERIALIZE_NUMPY)
 
-    # Progress, with names alone: lower cost, and what knows the curvature gets close to where the gradient vanishes. (Its
-    # norm is no descent function: the noise of batches holds it up, and L-BFGS passes through steep places on the way.)
+    # Progress, with names alone: lower cost, and what knows the curvature gets close to where the gradient vanishes.
+    # (Its norm is no descent function: L-BFGS passes through steep places on the way.)
     assert lane.status in ("converged", "budget")
     assert lane.loss[-1] < lane.loss[0]
     if run.spec.steps > 2 and problem in PLATEAU:
