@@ -9,10 +9,12 @@ the same for all of them: statistics as moving averages, rescaling and momentum 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from secondorder.core import Objective, Optimizer, Problem, Step, knob, option, register
 from secondorder.damping import LOWEST, reduction_ratio
@@ -151,32 +153,30 @@ class Factored(Optimizer):
         statistics = jax.tree.map(lambda old, new: ε * old + (1 - ε) * new, state.statistics, self.estimate(J, w))
         model = self._model(J, w, g, λ, state.δ)
 
-        def tried(γ: Array) -> tuple[Any, Proposal]:
-            prepared = self.prepare(J, w, statistics, γ)
-            return prepared, model(*self.propose(J, prepared, g, λ))
+        def kept() -> tuple[Any, Array]:
+            return self.track(J, w, state.prepared, ε), γ
 
-        def refreshed() -> tuple[Any, Array, Proposal]:
-            prepared, proposal = tried(γ)
-            return prepared, γ, proposal
+        def refreshed() -> tuple[Any, Array]:
+            return self.prepare(J, w, statistics, γ), γ
 
-        def kept() -> tuple[Any, Array, Proposal]:
-            prepared = self.track(J, w, state.prepared, ε)
-            return prepared, γ, model(*self.propose(J, prepared, g, λ))
-
-        def best() -> tuple[Any, Array, Proposal]:
+        def best() -> tuple[Any, Array]:
+            # γ, smaller and larger: the one whose proposal the model promises most of (M&G §6.6).
             ω = (19 / 20) ** ((self.trial_every or 0) / 2)
             γs = jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], w.dtype), math.sqrt(LOWEST))
-            prepared, proposals = jax.lax.map(tried, γs)
-            promised = jnp.where(proposals.fault == 0, proposals.model, jnp.inf)
+            tried = [self.prepare(J, w, statistics, each) for each in γs]
+            proposals = model(*zip(*(self.propose(J, each, g, λ) for each in tried), strict=True))
+            promised = jnp.stack([jnp.where(each.fault == 0, each.model, jnp.inf) for each in proposals])
             i = jnp.argmin(jnp.where(jnp.isnan(promised), jnp.inf, promised))
-            return jax.tree.map(lambda a: a[i], (prepared, γs, proposals))
+            return jax.tree.map(lambda *each: jnp.stack(each)[i], *tried), γs[i]
 
         is_due = (J.k % self.refresh == 0) | (n <= 3)
         if self.trial_every is None:
-            prepared, γ, taken = jax.lax.cond(is_due, refreshed, kept)
+            prepared, γ = jax.lax.cond(is_due, refreshed, kept)
         else:
             which = jnp.where(n % self.trial_every == 0, 2, is_due)
-            prepared, γ, taken = jax.lax.switch(which, (kept, refreshed, best))
+            prepared, γ = jax.lax.switch(which, (kept, refreshed, best))
+        Δ, fault = self.propose(J, prepared, g, λ)
+        (taken,) = model([Δ], [fault])
         δ = taken.δ
         λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state, self.lowest(prepared))
         columns = {"damping": state.λ, "alpha": taken.α, "mu": taken.μ}
@@ -192,19 +192,23 @@ class Factored(Optimizer):
         return Step(δ, State(statistics, prepared, λ, γ, δ, ρ, average), self._passes(n), columns, taken.fault)
 
     def _model(self, J: Objective, w: Array, g: Array, λ: Array, δ0: Array):
-        """The quadratic model's minimizer in the plane of Δ and δ₀, as a function of Δ."""
-        if not self.rescale:
-            α, μ = jnp.asarray(self.rate), jnp.zeros_like(λ)
-            return lambda Δ, fault: Proposal(α * Δ, α, μ, self._promised(J, w, g, λ, α * Δ), fault)
+        """Some proposals Δ, each with its fault, ↦ the steps that they become.
+
+        With rescaling that is the quadratic model's minimizer along Δ or, with momentum, in the plane of Δ and δ₀.
+        """
         grams = self._grams(J, w, λ)
 
-        def minimize(Δ: Array, fault: Array) -> Proposal:
-            p = -(g @ Δ)
-            if not self.momentum:
-                α = p / grams(Δ[None])[0, 0]
-                return Proposal(α * Δ, α, jnp.zeros_like(α), -α * p / 2, fault)
-            (a, b), (_, c) = grams(jnp.stack([Δ, δ0]))
-            q, det = -(g @ δ0), a * c - b * b
+        def fixed(Δ: Array, fault: Array, gram: Array) -> Proposal:
+            α = jnp.asarray(self.rate)
+            return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) + α**2 * gram[0, 0] / 2, fault)
+
+        def along(Δ: Array, fault: Array, gram: Array) -> Proposal:
+            α = -(g @ Δ) / gram[0, 0]
+            return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) / 2, fault)
+
+        def in_plane(Δ: Array, fault: Array, gram: Array) -> Proposal:
+            (a, b), (_, c) = gram
+            p, q, det = -(g @ Δ), -(g @ δ0), a * c - b * b
             independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
             det = jnp.where(independent, det, 1.0)
             α = jnp.where(independent, (c * p - b * q) / det, p / a)
@@ -212,7 +216,15 @@ class Factored(Optimizer):
             δ = α * Δ + μ * δ0
             return Proposal(δ, α, μ, g @ δ / 2, fault)
 
-        return minimize
+        has_memory = self.rescale and self.momentum
+        become = in_plane if has_memory else along if self.rescale else fixed
+
+        def steps(Δs: Sequence[Array], faults: Sequence[Array]) -> list[Proposal]:
+            gram = grams(jnp.stack([*Δs, *([δ0] if has_memory else [])]))
+            picked = ([i, -1] if has_memory else [i] for i in range(len(Δs)))
+            return [become(*each, gram[np.ix_(i, i)]) for *each, i in zip(Δs, faults, picked, strict=True)]
+
+        return steps
 
     def _grams(self, J: Objective, w: Array, λ: Array):
         """V (m, D) ↦ V(F + L + λI)Vᵀ (m, m), F by one Jacobian-vector product a row: it is never formed."""
@@ -227,9 +239,6 @@ class Factored(Optimizer):
             return jnp.einsum("ibk,jbk->ij", U, GU) / len(z) + V @ (damped * V).T
 
         return grams
-
-    def _promised(self, J: Objective, w: Array, g: Array, λ: Array, δ: Array) -> Array:
-        return g @ δ + self._grams(J, w, λ)(δ[None])[0, 0] / 2
 
     def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State, lowest: Any):
         """λ and ρ after this step: measured every T₁ steps (and at the first, to be shown)."""
