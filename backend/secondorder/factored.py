@@ -222,7 +222,7 @@ class Factored(Optimizer):
         def steps(Δs: Sequence[Array], faults: Sequence[Array]) -> list[Proposal]:
             gram = grams(jnp.stack([*Δs, *([δ0] if has_memory else [])]))
             picked = ([i, -1] if has_memory else [i] for i in range(len(Δs)))
-            return [become(*each, gram[np.ix_(i, i)]) for *each, i in zip(Δs, faults, picked, strict=True)]
+            return [become(Δ, fault, gram[np.ix_(i, i)]) for Δ, fault, i in zip(Δs, faults, picked, strict=True)]
 
         return steps
 

@@ -117,21 +117,25 @@ def _turn(now: Now, data: Data, limits: Limits, problem: Problem, optimizer: Opt
 
     moved = Lane(
         w=lane.w + step.delta.astype(lane.w.dtype),
-        state=step.state,
-        led={name: value.astype(lane.led[name].dtype) for name, value in _step_columns(step, g).items()},
+        state=(),
+        led={},
         passes=lane.passes + step.passes * share,
         first_loss=first_loss,
         status=status,
         cause=cause,
         last=k,
     )
-    stays = lane._replace(status=status, cause=cause, last=jnp.where(finite, k, k - 1), first_loss=first_loss)
+    old = lane._replace(state=(), led={})
+    stays = old._replace(status=status, cause=cause, last=jnp.where(finite, k, k - 1), first_loss=first_loss)
     was_running = lane.status == RUNNING
     next_lane = jax.tree.map(
         lambda new, held, old: jnp.where(was_running, jnp.where(status == RUNNING, new, held), old).astype(old.dtype),
-        moved, stays, lane,
+        moved, stays, old,
     )  # fmt: skip
-    return next_lane, row
+    # Nobody looks at these of a lane that has ended: to hold them would copy a large state at every step.
+    state = jax.tree.map(lambda new, old: new.astype(old.dtype), step.state, lane.state)
+    led = {name: value.astype(lane.led[name].dtype) for name, value in _step_columns(step, g).items()}
+    return next_lane._replace(state=state, led=led), row
 
 
 def in_precision(dtype: str, *parts: Any) -> Any:
@@ -249,9 +253,12 @@ class Program:
     def __init__(self, spec: RunSpec, group: Group):
         self.spec, self.group = spec, group
         stacked = {name: np.array([knobs[name] for knobs in group.lanes]) for name in group.lanes[0]}
-        self.optimizer = canonical(build(group.cls, stacked | group.options))
-        self.problem, self.data = canonical(spec.problem), load(spec.problem, spec.seed)
-        self.seed, self.limits = np.uint32(spec.seed), Limits(np.int64(spec.steps), np.float64(spec.tolerance))
+        optimizer = build(group.cls, stacked | group.options)
+        limits = Limits(np.int64(spec.steps), np.float64(spec.tolerance))
+        given = canonical(spec.problem), canonical(optimizer), np.uint32(spec.seed), limits
+        # On the device once and for all: to bring them at every chunk would take as long as a small network's step.
+        self.problem, self.optimizer, self.seed, self.limits = jax.device_put(given)
+        self.data = load(spec.problem, spec.seed)
         starts = np.tile(first_weights(spec), (len(group.lanes), 1))
         self.sizes = build(group.cls, group.lanes[0] | group.options).batches(spec.problem, spec.steps)
         self.sampled = any(size for _, size in self.sizes)
