@@ -30,6 +30,7 @@ class Layer(NamedTuple):
 
 MATHEMATICS = {"jax", "numpy"}
 LAYERS = {
+    "host": Layer(set(), set()),
     "core": Layer(set(), MATHEMATICS),
     "solve": Layer(set(), MATHEMATICS),
     "lanczos": Layer(set(), MATHEMATICS),
@@ -64,7 +65,7 @@ LAYERS = {
     # The one process that touches the device.
     "server.worker": Layer({"catalog", "spec", "run"}, MATHEMATICS | {"orjson"}),
     "cli": Layer({"catalog", "spec", "run", "server"}, {"typer", "rich", "orjson"}),
-    "__init__": Layer({"core", "catalog", "spec", "run"}, set()),
+    "__init__": Layer({"host", "core", "catalog", "spec", "run"}, set()),
     "__main__": Layer({"cli"}, set()),
 }
 

@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from secondorder import host
+
 if TYPE_CHECKING:
     from secondorder.run import Run, run
 
@@ -39,4 +41,5 @@ class _Package(ModuleType):
         return Run
 
 
+host.settle()
 sys.modules[__name__].__class__ = _Package

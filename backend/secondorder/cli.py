@@ -94,7 +94,6 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Where the recording goes; standard output where not given.")] = None,
 ) -> None:
     """Run a spec without a server, and write its recording: {"id", "spec", "events": [{"id", "event", "data"}]}."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         body = spec.read_bytes()
     except OSError as error:

@@ -9,12 +9,10 @@ the same for all of them: statistics as moving averages, rescaling and momentum 
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from secondorder.core import Objective, Optimizer, Problem, Step, knob, option, register
 from secondorder.damping import LOWEST, reduction_ratio
@@ -164,7 +162,7 @@ class Factored(Optimizer):
             ω = (19 / 20) ** ((self.trial_every or 0) / 2)
             γs = jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], w.dtype), math.sqrt(LOWEST))
             tried = [self.prepare(J, w, statistics, each) for each in γs]
-            proposals = model(*zip(*(self.propose(J, each, g, λ) for each in tried), strict=True))
+            proposals = [model(*self.propose(J, each, g, λ)) for each in tried]
             promised = jnp.stack([jnp.where(each.fault == 0, each.model, jnp.inf) for each in proposals])
             i = jnp.argmin(jnp.where(jnp.isnan(promised), jnp.inf, promised))
             return jax.tree.map(lambda *each: jnp.stack(each)[i], *tried), γs[i]
@@ -175,8 +173,7 @@ class Factored(Optimizer):
         else:
             which = jnp.where(n % self.trial_every == 0, 2, is_due)
             prepared, γ = jax.lax.switch(which, (kept, refreshed, best))
-        Δ, fault = self.propose(J, prepared, g, λ)
-        (taken,) = model([Δ], [fault])
+        taken = model(*self.propose(J, prepared, g, λ))
         δ = taken.δ
         λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state, self.lowest(prepared))
         columns = {"damping": state.λ, "alpha": taken.α, "mu": taken.μ}
@@ -192,22 +189,24 @@ class Factored(Optimizer):
         return Step(δ, State(statistics, prepared, λ, γ, δ, ρ, average), self._passes(n), columns, taken.fault)
 
     def _model(self, J: Objective, w: Array, g: Array, λ: Array, δ0: Array):
-        """Some proposals Δ, each with its fault, ↦ the steps that they become.
+        """A proposal Δ and its fault ↦ the step that it becomes.
 
         With rescaling that is the quadratic model's minimizer along Δ or, with momentum, in the plane of Δ and δ₀.
         """
-        grams = self._grams(J, w, λ)
+        image, product = self._products(J, w, λ)
 
-        def fixed(Δ: Array, fault: Array, gram: Array) -> Proposal:
-            α = jnp.asarray(self.rate)
-            return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) + α**2 * gram[0, 0] / 2, fault)
+        def fixed(Δ: Array, fault: Array) -> Proposal:
+            α, FΔ = jnp.asarray(self.rate), image(Δ)
+            return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) + α**2 * product(FΔ, FΔ) / 2, fault)
 
-        def along(Δ: Array, fault: Array, gram: Array) -> Proposal:
-            α = -(g @ Δ) / gram[0, 0]
+        def along(Δ: Array, fault: Array) -> Proposal:
+            FΔ = image(Δ)
+            α = -(g @ Δ) / product(FΔ, FΔ)
             return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) / 2, fault)
 
-        def in_plane(Δ: Array, fault: Array, gram: Array) -> Proposal:
-            (a, b), (_, c) = gram
+        def in_plane(Δ: Array, fault: Array) -> Proposal:
+            FΔ, Fδ0 = image(Δ), image(δ0)
+            a, b, c = product(FΔ, FΔ), product(FΔ, Fδ0), product(Fδ0, Fδ0)
             p, q, det = -(g @ Δ), -(g @ δ0), a * c - b * b
             independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
             det = jnp.where(independent, det, 1.0)
@@ -216,29 +215,24 @@ class Factored(Optimizer):
             δ = α * Δ + μ * δ0
             return Proposal(δ, α, μ, g @ δ / 2, fault)
 
-        has_memory = self.rescale and self.momentum
-        become = in_plane if has_memory else along if self.rescale else fixed
+        return fixed if not self.rescale else in_plane if self.momentum else along
 
-        def steps(Δs: Sequence[Array], faults: Sequence[Array]) -> list[Proposal]:
-            gram = grams(jnp.stack([*Δs, *([δ0] if has_memory else [])]))
-            picked = ([i, -1] if has_memory else [i] for i in range(len(Δs)))
-            return [become(Δ, fault, gram[np.ix_(i, i)]) for Δ, fault, i in zip(Δs, faults, picked, strict=True)]
-
-        return steps
-
-    def _grams(self, J: Objective, w: Array, λ: Array):
-        """V (m, D) ↦ V(F + L + λI)Vᵀ (m, m), F by one Jacobian-vector product a row: it is never formed."""
+    def _products(self, J: Objective, w: Array, λ: Array):
+        """``product(image(u), image(v))`` = uᵀ(F + L + λI)v, F by a Jacobian-vector product: it is never formed."""
         likelihood = J.problem.likelihood
         assert likelihood is not None
+        multiply = jax.vmap(likelihood.multiply)
         z, push = jax.linearize(lambda w: J.problem.outputs(w, J.batch.inputs), w)
         damped = λ + J.problem.l2_diagonal()
 
-        def grams(V: Array) -> Array:
-            U = jax.vmap(push)(V)
-            GU = jax.vmap(jax.vmap(likelihood.multiply), in_axes=(None, 0))(z, U)
-            return jnp.einsum("ibk,jbk->ij", U, GU) / len(z) + V @ (damped * V).T
+        def image(v: Array) -> tuple[Array, Array]:
+            return v, push(v)
 
-        return grams
+        def product(one: tuple[Array, Array], other: tuple[Array, Array]) -> Array:
+            (u, Ju), (v, Jv) = one, other
+            return jnp.vdot(Ju, multiply(z, Jv)) / len(z) + jnp.vdot(u, damped * v)
+
+        return image, product
 
     def _adapted(self, J: Objective, w: Array, J_w: Array, δ: Array, model: Array, n: Array, state: State, lowest: Any):
         """λ and ρ after this step: measured every T₁ steps (and at the first, to be shown)."""

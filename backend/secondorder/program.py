@@ -161,8 +161,11 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
 
     def turn_at(k, order):
-        now = Now(k, step_key(seed, k), _batch(data.train, size, order, k), sampled=len(order) > 0)
-        return partial(_turn, now, data, limits, problem)
+        # XLA would compute what follows from the data alone before the loop, by itself for the row's gradient and for
+        # the step's: then it no longer sees that they are the same, and computes both.
+        held, k = jax.lax.optimization_barrier((data, k))
+        now = Now(k, step_key(seed, k), _batch(held.train, size, order, k), sampled=len(order) > 0)
+        return partial(_turn, now, held, limits, problem)
 
     def body(carry):
         i, lanes, order, rows = carry

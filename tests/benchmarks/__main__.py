@@ -4,13 +4,9 @@ Every file of this folder with a function `rows` is a benchmark; without names a
 fails: seconds depend on the machine, which is described above the table.
 """
 
-import os
-
-# Before anything imports JAX: what the server's worker does for itself.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import argparse
 import importlib
+import os
 import platform
 import sys
 import traceback

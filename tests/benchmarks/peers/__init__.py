@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -20,6 +22,22 @@ def python() -> str:
     return str(found)
 
 
-def run(script: str, *arguments: str) -> None:
-    """Runs a script of this folder with the peers' interpreter."""
-    subprocess.run([python(), FOLDER / script, *arguments], check=True, stdout=sys.stderr)
+@contextmanager
+def started(script: str, *arguments: str) -> Iterator[Callable[[int], float]]:
+    """A script of this folder under the peers' interpreter, compiled and waiting.
+
+    Asked for some steps, it takes them from the start and tells their seconds. Between questions it sleeps, so that
+    ours and theirs can be timed in turns.
+    """
+    command = [python(), FOLDER / script, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+        assert peer.stdin is not None
+        assert peer.stdout is not None
+        stdin, stdout = peer.stdin, peer.stdout
+
+        def ask(steps: int) -> float:
+            print(steps, file=stdin, flush=True)
+            return float(stdout.readline())
+
+        yield ask
+        stdin.close()

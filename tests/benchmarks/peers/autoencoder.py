@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import kfac_jax
 import numpy as np
 
-WARM = 12  # steps before the clock: the first, those that invert, those that adapt
+WARM = 12  # steps that compile: the first, those that invert, those that adapt
 L2 = 1e-5
 
 
@@ -26,7 +26,7 @@ def outputs(parameters, x, linear):
 
 
 def main() -> None:
-    given, told, steps = np.load(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    given, told = np.load(sys.argv[1]), sys.argv[2]
     x, linear = jnp.asarray(given["x"]), set(given["linear"].tolist())
     layers = sum(name.startswith("W") for name in given.files)
     start = [(jnp.asarray(given[f"W{i}"].T), jnp.asarray(given[f"b{i}"])) for i in range(1, layers + 1)]
@@ -50,24 +50,23 @@ def main() -> None:
         curvature_ema=0.95,
     )
 
-    def run(count, timed):
+    def run(steps):
         parameters, key = jax.tree.map(jnp.array, start), jax.random.key(0)
         state = optimizer.init(parameters, key, x)
+        jax.block_until_ready(state)
         losses, began = [], time.perf_counter()
-        for step in range(count):
-            if step == timed:
-                jax.block_until_ready(parameters)
-                began = time.perf_counter()
+        for step in range(steps):
             key, own = jax.random.split(key)
             parameters, state, stats = optimizer.step(parameters, state, own, batch=x, global_step_int=step)
             losses.append(stats["loss"])
         jax.block_until_ready(parameters)
-        seconds = time.perf_counter() - began
-        return np.array([float(value) for value in losses]), seconds / (count - timed)
+        return np.array([float(loss) for loss in losses]), time.perf_counter() - began
 
-    run(WARM, 0)  # compiles
-    losses, seconds = run(steps, 0)
-    np.savez(told, loss=losses, seconds=seconds * steps)
+    run(WARM)
+    for line in sys.stdin:
+        losses, seconds = run(int(line))
+        np.savez(told, loss=losses)
+        print(seconds, flush=True)
 
 
 if __name__ == "__main__":
