@@ -1,5 +1,7 @@
 """Symmetric solves and eigendecompositions against numpy, exact rationals and closed forms."""
 
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -212,3 +214,26 @@ def test_a_curvature_multiplies_and_solves_with_its_l2_term_but_has_the_spectrum
         np.testing.assert_allclose(x, np.linalg.solve(whole + η * np.eye(4), v), rtol=1e-11)
         assert not singular
         np.testing.assert_allclose(ν, np.linalg.eigvalsh(R.T @ R), rtol=1e-11)
+
+
+SEVERAL_BATCHES = """
+import jax, jax.numpy as jnp
+from secondorder.solve import inverse_positive
+
+@jax.jit
+def sums(Cs):
+    def turn(i, total):
+        return total + jax.vmap(lambda Cs: sum(inverse_positive(C)[0] for C in Cs))([C + i * jnp.eye(64) for C in Cs])
+    return jax.lax.fori_loop(0, 100, turn, jnp.zeros((8, 64, 64)))
+
+print(float(jnp.trace(sums([jnp.broadcast_to((i + 1.0) * jnp.eye(64), (8, 64, 64)) for i in range(10)])[0])))
+"""
+
+
+def test_several_batches_of_matrices_at_once_do_not_wait_for_each_other():
+    """Batched LAPACK calls wait in XLA's threads for XLA's threads: on few cores, for ever. Hence a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL_BATCHES], timeout=60, check=True, capture_output=True, text=True
+    )
+    expected = 64 * sum(1 / (i + 1 + k) for i in range(10) for k in range(100))
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-5)

@@ -1,7 +1,7 @@
 """What a process that computes wants from the libraries under JAX, said before they are loaded.
 
-Both were measured on K-FAC's steps (two cores): LAPACK's threads fight XLA's for the cores and halve its speed, and glibc
-gives every large buffer back to the system and then pays for its pages anew, a third of a step of a deep network.
+Both were measured on K-FAC's steps (two cores): LAPACK's threads fight XLA's for the cores and halve its speed, and
+glibc gives every large buffer back to the system and then pays for its pages anew, a third of a deep network's step.
 """
 
 import contextlib

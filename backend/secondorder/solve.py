@@ -3,13 +3,65 @@ r"""Symmetric linear algebra: solves that say when a matrix is singular, and eig
 Matrices of one and two weights go by closed forms, not LAPACK: under ``vmap`` that is up to eight times faster.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import sequential_vmap
 from jax.scipy.linalg import cho_solve, lu_factor, lu_solve, solve_triangular
 
 Array = jax.Array
+
+
+def one_at_a_time(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f, which calls LAPACK, under ``vmap`` for one matrix after the other (on a CPU).
+
+    jaxlib spreads a batch over XLA's threads and waits for them in one of these threads: as many such calls at once as
+    there are threads, as in a sweep of K-FAC on two cores, and all of them wait for ever.
+    """
+    mapped = sequential_vmap(f)
+
+    @wraps(f)
+    def call(*args: Array) -> Any:
+        return (mapped if jax.default_backend() == "cpu" else f)(*args)
+
+    return call
+
+
+@one_at_a_time
+def _eliminate(C: Array, v: Array) -> tuple[Array, Array]:
+    """C⁻¹v and the pivots' magnitudes, by LU."""
+    factor = lu_factor(C)
+    return lu_solve(factor, v), jnp.abs(jnp.diagonal(factor[0]))
+
+
+@one_at_a_time
+def _eliminate_positive(C: Array, v: Array) -> tuple[Array, Array]:
+    """C⁻¹v and the pivots, by Cholesky."""
+    L = jnp.linalg.cholesky(C)
+    y = solve_triangular(L, v, lower=True)
+    return solve_triangular(L, y, lower=True, trans=1), jnp.diagonal(L) ** 2
+
+
+@one_at_a_time
+def _invert_positive(C: Array) -> tuple[Array, Array]:
+    """C⁻¹ and the pivots, by Cholesky."""
+    L = jnp.linalg.cholesky(C)
+    return cho_solve((L, True), jnp.eye(len(C), dtype=C.dtype)), jnp.diagonal(L) ** 2
+
+
+@one_at_a_time
+def whiten(C: Array) -> tuple[Array, Array]:
+    """L⁻¹ with C = LLᵀ for a positive definite C (n, n), and the pivots (n,)."""
+    L = jnp.linalg.cholesky(C)
+    return solve_triangular(L, jnp.eye(len(C), dtype=C.dtype), lower=True), jnp.diagonal(L) ** 2
+
+
+_eigh = one_at_a_time(lambda C: tuple(jnp.linalg.eigh(C)))
+_eigvalsh = one_at_a_time(lambda C: jnp.linalg.eigvalsh(C))
+_qr = one_at_a_time(lambda C: tuple(jnp.linalg.qr(C)))
 
 
 def solve(C: Array, v: Array) -> tuple[Array, Array]:
@@ -26,10 +78,9 @@ def solve(C: Array, v: Array) -> tuple[Array, Array]:
         return _solve2(C, v)
     size = jnp.max(jnp.abs(C), axis=1)
     scale = jax.lax.rsqrt(jnp.where(size > 0, size, 1.0))
-    factor = lu_factor(scale[:, None] * C * scale)
-    pivots = jnp.abs(jnp.diagonal(factor[0]))
+    x, pivots = _eliminate(scale[:, None] * C * scale, scale * v)
     singular = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps * jnp.max(pivots)) | jnp.any(size == 0)
-    return scale * lu_solve(factor, scale * v), singular
+    return scale * x, singular
 
 
 def _solve2(C: Array, v: Array) -> tuple[Array, Array]:
@@ -60,11 +111,8 @@ def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
         return x, singular | ~definite
     diagonal = jnp.diagonal(C)
     scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    L = jnp.linalg.cholesky(scale[:, None] * C * scale)
-    pivots = jnp.diagonal(L) ** 2
-    singular = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
-    y = solve_triangular(L, scale * v, lower=True)
-    return scale * solve_triangular(L, y, lower=True, trans=1), singular
+    x, pivots = _eliminate_positive(scale[:, None] * C * scale, scale * v)
+    return scale * x, ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
 
 
 def inverse_positive(C: Array) -> tuple[Array, Array]:
@@ -75,9 +123,9 @@ def inverse_positive(C: Array) -> tuple[Array, Array]:
     n = C.shape[0]
     diagonal = jnp.diagonal(C)
     scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    L = jnp.linalg.cholesky(scale[:, None] * C * scale)
-    singular = ~(jnp.min(jnp.diagonal(L)) ** 2 > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
-    return scale[:, None] * cho_solve((L, True), jnp.eye(n, dtype=C.dtype)) * scale, singular
+    inverse, pivots = _invert_positive(scale[:, None] * C * scale)
+    singular = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
+    return scale[:, None] * inverse * scale, singular
 
 
 def pi(A: Array, S: Array) -> Array:
@@ -97,7 +145,7 @@ def eigh(C: Array) -> tuple[Array, Array]:
         angle = jnp.arctan2(2 * b, a - d) / 2
         c, s = jnp.cos(angle), jnp.sin(angle)
         return eigenvalues(C), jnp.array([[-s, c], [c, s]])
-    return tuple(jnp.linalg.eigh(C))
+    return _eigh(C)
 
 
 def eigenvalues(C: Array) -> Array:
@@ -109,7 +157,7 @@ def eigenvalues(C: Array) -> Array:
         a, b, d = C[0, 0], C[0, 1], C[1, 1]
         mean, radius = (a + d) / 2, jnp.hypot((a - d) / 2, b)
         return jnp.stack([mean - radius, mean + radius])
-    return jnp.linalg.eigvalsh(C)
+    return _eigvalsh(C)
 
 
 def eigh_factored(R: Array) -> tuple[Array, Array]:
@@ -123,8 +171,8 @@ def eigh_factored(R: Array) -> tuple[Array, Array]:
     if rows >= n or n <= 2:
         ν, Q = eigh(R.T @ R)
         return jnp.maximum(ν, 0), Q
-    U, T = jnp.linalg.qr(R.T)
-    ν, V = jnp.linalg.eigh(T @ T.T)
+    U, T = _qr(R.T)
+    ν, V = _eigh(T @ T.T)
     return jnp.maximum(ν, 0), U @ V
 
 

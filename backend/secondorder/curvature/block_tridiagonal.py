@@ -30,12 +30,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
 from secondorder.core import Layers, Objective
 from secondorder.network import homogeneous
 from secondorder.pullback import moments, record
-from secondorder.solve import pi
+from secondorder.solve import eigenvalues, eigh, inverse_positive, pi, whiten
 
 Array = jax.Array
 FAULTS = (
@@ -105,9 +104,8 @@ class Whitened(NamedTuple):
     def of(cls, C: Array) -> "Whitened":
         diagonal = jnp.diagonal(C)
         scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-        L = jnp.linalg.cholesky(scale[:, None] * C * scale)
-        pivot = jnp.where(jnp.all(diagonal > 0), jnp.min(jnp.diagonal(L)) ** 2, 0.0)
-        return cls(C, solve_triangular(L, jnp.eye(len(C), dtype=C.dtype), lower=True) * scale, pivot)
+        inverse, pivots = whiten(scale[:, None] * C * scale)
+        return cls(C, inverse * scale, jnp.where(jnp.all(diagonal > 0), jnp.min(pivots), 0.0))
 
     @property
     def singular(self) -> Array:
@@ -125,7 +123,7 @@ class Regression(NamedTuple):
     @classmethod
     def of(cls, here: Whitened, cross: Array, following: Whitened) -> "Regression":
         M = here.inverse @ cross @ following.inverse.T
-        r, E = jnp.linalg.eigh(M @ M.T)
+        r, E = eigh(M @ M.T)
         Ψ, K = cross @ following.inverse.T @ following.inverse, here.inverse.T @ E
         seen = jnp.trace(here.C) * jnp.sum(K**2, axis=0) + jnp.trace(following.C) * jnp.sum((Ψ.T @ K) ** 2, axis=0)
         return cls(Ψ, K, jnp.clip(r, 0, 1), ROUNDING * jnp.finfo(r.dtype).eps * seen)
@@ -173,7 +171,7 @@ class BlockTridiagonal(NamedTuple):
     def _multiply(self, v: Array) -> Array:
         damped = self.statistics.damped(jnp.sqrt(self.damping))
         Ψ = [
-            (jnp.linalg.solve(A, A_next.T).T, jnp.linalg.solve(S, S_next.T).T)
+            tuple(cross @ inverse_positive(C)[0] for cross, C in ((A_next, A), (S_next, S)))
             for A, S, A_next, S_next in zip(damped.A[1:], damped.S[1:], damped.A_next, damped.S_next, strict=True)
         ]
         V = list(self.network.split(v))
@@ -194,7 +192,7 @@ class BlockTridiagonal(NamedTuple):
         return self.network.join(chain.apply(self.network.split(v))), chain.fault > 0
 
     def eigenvalues(self) -> Array:
-        return jnp.linalg.eigvalsh(self.matrix)
+        return eigenvalues(self.matrix)
 
 
 def block_tridiagonal(J: Objective, w: Array, damping: Array | float = 0.0, exact: bool = True) -> BlockTridiagonal:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from secondorder.core import Layers, Objective
 from secondorder.pullback import moments, record
-from secondorder.solve import inverse_positive, pi
+from secondorder.solve import eigh, inverse_positive, pi
 
 Array = jax.Array
 
@@ -107,7 +107,7 @@ def lowest_damping(ν: Sequence[Array]) -> Array:
 
 def diagonalize(factors: Factors) -> Eigenbases:
     """The factors' eigenbases. What is below zero by rounding is zero."""
-    bases = [[(jnp.maximum(ν, 0), Q) for ν, Q in map(jnp.linalg.eigh, side)] for side in factors]
+    bases = [[(jnp.maximum(ν, 0), Q) for ν, Q in map(eigh, side)] for side in factors]
     return Eigenbases(bases[0], bases[1], fault_of([*factors.A, *factors.S], jnp.asarray(False)))
 
 
