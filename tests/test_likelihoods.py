@@ -104,7 +104,8 @@ DRAWS = 100_000
 
 def drawn(likelihood) -> np.ndarray:
     """Dz of many examples with the same outputs, each for a target of its own."""
-    return np.asarray(likelihood.sample(jax.random.key(1), np.tile(Z, (DRAWS, 1))))
+    z = np.tile(Z, (DRAWS, 1))
+    return np.asarray(likelihood.sample(likelihood.noise(jax.random.key(1), z.shape, z.dtype), z))
 
 
 def as_often(counts, probabilities):

@@ -231,9 +231,8 @@ print(float(jnp.trace(sums([jnp.broadcast_to((i + 1.0) * jnp.eye(64), (8, 64, 64
 
 
 def test_several_batches_of_matrices_at_once_do_not_wait_for_each_other():
-    """Batched LAPACK calls wait in XLA's threads for XLA's threads: on few cores, for ever. Hence a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL_BATCHES], timeout=60, check=True, capture_output=True, text=True
-    )
+    """Batched LAPACK calls wait in XLA's threads for XLA's threads: on few cores, for ever. Hence its own process."""
+    command = [sys.executable, "-c", SEVERAL_BATCHES]
+    done = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True)
     expected = 64 * sum(1 / (i + 1 + k) for i in range(10) for k in range(100))
     assert float(done.stdout) == pytest.approx(expected, rel=1e-5)

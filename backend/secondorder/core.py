@@ -114,7 +114,8 @@ class Likelihood(Protocol):
     def root(self, z: Array) -> Array: ...
     def scores(self, z: Array) -> Array: ...
     def multiply(self, z: Array, u: Array) -> Array: ...
-    def sample(self, key: Array, z: Array) -> Array: ...
+    def noise(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array: ...
+    def sample(self, noise: Array, z: Array) -> Array: ...
 
 
 class Curvature(Protocol):
@@ -257,13 +258,15 @@ class Objective:
     """J on one batch: what an optimizer sees in a step. ``J(w)`` is the cost, loss plus l2 term.
 
     ``k`` numbers the step and ``key`` is what it may draw random numbers from. Both are the same in every lane, so that
-    what is done at some k alone costs nothing at the others, in a sweep, too.
+    what is done at some k alone costs nothing at the others, in a sweep, too. ``noise`` is what the likelihood draws
+    the batch's targets with, where it was made from ``key`` already.
     """
 
     problem: Problem
     batch: Batch
     k: Array | int = 0
     key: Array | None = None
+    noise: Array | None = None
 
     def __call__(self, w: Array) -> Array:
         return self.problem.loss(w, self.batch) + jnp.sum(w * (self.problem.l2_diagonal() * w)) / 2

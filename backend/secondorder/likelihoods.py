@@ -5,12 +5,16 @@ Each works on one example's outputs z (K,), and gives
 - ``loss(z, t)``: L = -log r(t | z) up to a constant, summed over outputs;
 - ``root(z)``: a matrix R (K, K) with RᵀR = Gz, the Hessian of L in z (which does not depend on t for these);
 - ``multiply(z, u)``: Gz u, without forming Gz;
-- ``sample(key, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: the lecture's
+- ``sample(noise, z)``: Dz, the gradient of -log r(t | z) in z for one target t drawn from the model: the lecture's
   pseudo-gradient, with mean 0 and covariance Gz (of several examples at once where z has more axes in front);
+- ``noise(key, shape, dtype)``: the random numbers that it takes for z of that shape, whatever z is: drawing them can
+  be dearer than all the rest, and then lanes share them;
 - ``scores(z)``: a matrix (rows, K) whose rows are the gradients of -log r(t | z) in z for each target t that the model
   can produce, times the square root of t's probability: its Gram matrix is the Fisher matrix of the outputs. It is
   computed from the definition E[Dz Dzᵀ], not from Gz; that the two agree is the lecture's F = G.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +34,11 @@ class SquaredError:
     def multiply(self, z: Array, u: Array) -> Array:
         return u
 
-    def sample(self, key: Array, z: Array) -> Array:
-        return jax.random.normal(key, z.shape, z.dtype)
+    def noise(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        return jax.random.normal(key, shape, dtype)
+
+    def sample(self, noise: Array, z: Array) -> Array:
+        return noise
 
     def scores(self, z: Array) -> Array:
         # A unit Gaussian's second moments are those of t = z ± √K e_k, each of the 2K points with weight 1/2K.
@@ -61,9 +68,12 @@ class Logistic:
     def multiply(self, z: Array, u: Array) -> Array:
         return jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) * u
 
-    def sample(self, key: Array, z: Array) -> Array:
+    def noise(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        return jax.random.uniform(key, shape, dtype)
+
+    def sample(self, noise: Array, z: Array) -> Array:
         p = jax.nn.sigmoid(z)
-        return p - (jax.random.uniform(key, z.shape, z.dtype) < p)
+        return p - (noise < p)
 
     def scores(self, z: Array) -> Array:
         # The outputs are independent, so cross terms vanish in expectation: for t_k = 1 (probability p) the gradient is
@@ -87,8 +97,11 @@ class Softmax:
         p = jax.nn.softmax(z)
         return p * (u - p @ u)
 
-    def sample(self, key: Array, z: Array) -> Array:
-        t = jax.random.categorical(key, z)
+    def noise(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        return jax.random.gumbel(key, shape, dtype)
+
+    def sample(self, noise: Array, z: Array) -> Array:
+        t = jnp.argmax(z + noise, axis=-1)  # distributed as softmax(z)
         return jax.nn.softmax(z) - jax.nn.one_hot(t, z.shape[-1], dtype=z.dtype)
 
     def scores(self, z: Array) -> Array:

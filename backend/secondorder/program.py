@@ -21,6 +21,7 @@ RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
 LOSS, GRADIENT, STEP = 1, 2, 3  # what was not finite; larger causes are STEP + a refusal's number
 LONGEST_CHUNK = 1024
+CACHE = 4e6  # bytes that a core's cache may hold
 NEXT_DAMPING = "next damping"  # not telemetry: what probes of a row are told
 GROWTH = 128  # of a chunk over the one before
 SAMPLING = 2**31  # folded into the seed: what steps draw from is not what batches are shuffled by
@@ -49,7 +50,8 @@ class Now(NamedTuple):
 
     k: jax.Array
     key: jax.Array
-    batch: Batch
+    noise: jax.Array | None  # of the batch's targets, where the likelihood has such: computed only where a step asks
+    batch: Batch | None  # None: all the data
     sampled: bool  # whether batches are drawn from the data in this run, if not at this step
 
 
@@ -89,13 +91,17 @@ def _step(optimizer: Optimizer, J: Objective, w: jax.Array, state: Any) -> Step:
 def _turn(now: Now, data: Data, limits: Limits, problem: Problem, optimizer: Optimizer, lane: Lane):
     """Row k of one lane, and the lane one step on."""
     k = now.k
-    J = Objective(problem, data.train, k, now.key)
+    # XLA would compute what follows from the targets alone before the loop, by itself for the row's gradient and for
+    # the step's: then it no longer sees that they are the same, and computes both.
+    targets, w = jax.lax.optimization_barrier((data.train.targets, lane.w))
+    lane, train = lane._replace(w=w), data.train._replace(targets=targets)
+    J = Objective(problem, train, k, now.key)
     loss, g = J.value_and_gradient(lane.w)
     norm = jnp.linalg.norm(g)
     row = {"loss": loss, "gradient_norm": norm, **lane.led, "passes": lane.passes, "w": lane.w}
     row[NEXT_DAMPING] = jnp.asarray(optimizer.damping_now(lane.state), float)
-    J_batch = dataclasses.replace(J, batch=now.batch)
-    share = len(now.batch.inputs) / len(data.train.inputs)
+    J_batch = dataclasses.replace(J, batch=train if now.batch is None else now.batch, noise=now.noise)
+    share = len(J_batch.batch.inputs) / len(train.inputs)
     if now.sampled:
         row["batch_loss"] = J_batch(lane.w)
     if data.test is not None:
@@ -143,8 +149,18 @@ def in_precision(dtype: str, *parts: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parts)
 
 
-def _over_lanes(turn, lanes: int):
+def _noise(problem: Problem, key: jax.Array, batch: Batch, w: jax.Array) -> jax.Array | None:
+    """Random numbers for one target an example, the same for all lanes."""
+    if problem.likelihood is None:
+        return None
+    z = jax.eval_shape(problem.outputs, w, batch.inputs)
+    return problem.likelihood.noise(key, z.shape, z.dtype)
+
+
+def _over_lanes(turn, lanes: int, in_turns: bool):
     """``turn(optimizer, lane)`` for every lane; one lane alone is not batched, which is faster."""
+    if lanes > 1 and in_turns:
+        return lambda optimizer, lane: jax.lax.map(lambda both: turn(*both), (optimizer, lane))
     if lanes > 1:
         return jax.vmap(turn)
 
@@ -155,31 +171,30 @@ def _over_lanes(turn, lanes: int):
     return single
 
 
-@partial(jax.jit, static_argnames=("size", "capacity"))
-def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, size, capacity):
+@partial(jax.jit, static_argnames=("size", "capacity", "in_turns"))
+def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns, size, capacity, in_turns):
     """Up to ``turns`` turns from row ``first`` on: lanes, the shuffled order, and rows (capacity, lanes, …)."""
     problem, optimizer = in_precision(problem.dtype, problem, optimizer)
+    number = lanes.w.shape[0]
 
     def turn_at(k, order):
-        # XLA would compute what follows from the data alone before the loop, by itself for the row's gradient and for
-        # the step's: then it no longer sees that they are the same, and computes both.
-        held, k = jax.lax.optimization_barrier((data, k))
-        now = Now(k, step_key(seed, k), _batch(held.train, size, order, k), sampled=len(order) > 0)
-        return partial(_turn, now, held, limits, problem)
+        key, batch = step_key(seed, k), _batch(data.train, size, order, k) if size else None
+        noise = _noise(problem, key, data.train if batch is None else batch, lanes.w[0])
+        return partial(_turn, Now(k, key, noise, batch, sampled=len(order) > 0), data, limits, problem)
 
     def body(carry):
         i, lanes, order, rows = carry
         k = first + i
         order = _shuffle(size, order, k, seed)
         turn = turn_at(k, order)
-        lanes, row = _over_lanes(turn, lanes.w.shape[0])(optimizer, lanes)
+        lanes, row = _over_lanes(turn, number, in_turns)(optimizer, lanes)
         rows = {name: rows[name].at[i].set(value) for name, value in row.items()}
         return i + 1, lanes, order, rows
 
     def more(carry):
         return (carry[0] < turns) & jnp.any(carry[1].status == RUNNING)
 
-    shapes = jax.eval_shape(_over_lanes(turn_at(first, order), lanes.w.shape[0]), optimizer, lanes)[1]
+    shapes = jax.eval_shape(_over_lanes(turn_at(first, order), number, in_turns), optimizer, lanes)[1]
     rows = {name: jnp.zeros((capacity, *shape.shape), shape.dtype) for name, shape in shapes.items()}
     _, lanes, order, rows = jax.lax.while_loop(more, body, (0, lanes, order, rows))
     return lanes, order, rows
@@ -266,6 +281,9 @@ class Program:
         self.sizes = build(group.cls, group.lanes[0] | group.options).batches(spec.problem, spec.steps)
         self.sampled = any(size for _, size in self.sizes)
         self.order = np.arange(len(self.data.train.inputs) if self.sampled else 0, dtype=np.int32)
+        # On a CPU, lanes that together would not stay in a core's cache step one after the other.
+        room = len(group.lanes) * build(group.cls, group.lanes[0] | group.options).room(spec.problem)
+        self.in_turns = bool(room > CACHE / np.dtype(spec.problem.dtype).itemsize and jax.default_backend() == "cpu")
         first_size = self.sizes[0][1]
         self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed, size=first_size)
         affordable = CHUNK_SECONDS / spec.step_price(group)
@@ -288,6 +306,7 @@ class Program:
         return _advance(
             self.problem, self.optimizer, self.data, self.lanes, self.order, self.seed, self.limits,
             np.int64(self._begun), np.int64(turns), size=size, capacity=self.capacity,
+            in_turns=self.in_turns,
         )  # fmt: skip
 
     def _begin(self) -> "_Begun":

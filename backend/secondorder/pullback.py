@@ -23,8 +23,9 @@ Array = jax.Array
 
 def sample_outputs(J: Objective, z: Array, key: Array) -> Array:
     """Dz (B, K): the gradient of -log r(t | z) for one target t drawn from the model, for each example by itself."""
-    assert J.problem.likelihood is not None, f"{J.problem.name} has no predictive distribution"
-    return J.problem.likelihood.sample(key, z)
+    likelihood = J.problem.likelihood
+    assert likelihood is not None, f"{J.problem.name} has no predictive distribution"
+    return likelihood.sample(likelihood.noise(key, z.shape, z.dtype), z)
 
 
 def pseudo_gradient(J: Objective, w: Array, key: Array) -> Array:
@@ -68,11 +69,15 @@ def moments(J: Objective, seen: Recorded, quadratic: Callable[[list[Array]], Any
     From one target an example, drawn with the step's key; or ``exact``, with Dz the k-th row of each example's
     Gz^(1/2), one k at a time: their outer products add up to Gz.
     """
+    likelihood = J.problem.likelihood
+    assert likelihood is not None, f"{J.problem.name} has no outputs with a convex loss"
     if not exact:
-        assert J.key is not None, "sampling needs the step's key"
-        return quadratic(seen.pull_back(sample_outputs(J, seen.z, J.key)))
-    assert J.problem.likelihood is not None, f"{J.problem.name} has no outputs with a convex loss"
-    rows = jax.vmap(J.problem.likelihood.root)(seen.z).swapaxes(0, 1)
+        noise = J.noise
+        if noise is None:
+            assert J.key is not None, "sampling needs the step's key"
+            noise = likelihood.noise(J.key, seen.z.shape, seen.z.dtype)
+        return quadratic(seen.pull_back(likelihood.sample(noise, seen.z)))
+    rows = jax.vmap(likelihood.root)(seen.z).swapaxes(0, 1)
 
     def of_row(Dz):
         return quadratic(seen.pull_back(Dz))

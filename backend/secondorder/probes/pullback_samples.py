@@ -137,7 +137,8 @@ def _of_input(J: Objective, w: Array, x: Array, t: Array, along: Array, key: Arr
     likelihood = J.problem.likelihood
     assert likelihood is not None
     z, pull_back = jax.vjp(lambda w: J.problem.outputs(w, x[None])[0], w)
-    Dz = likelihood.sample(key, jnp.tile(z, (TARGETS, 1)))
+    z_each = jnp.tile(z, (TARGETS, 1))
+    Dz = likelihood.sample(likelihood.noise(key, z_each.shape, z_each.dtype), z_each)
     typical = jnp.sum(likelihood.root(z) ** 2)  # E‖Dz‖²
     Dz = Dz[jnp.argsort(jnp.abs(jnp.sum(Dz**2, axis=1) - typical))]
     slope = pull_back(jnp.ones_like(z))[0]
