@@ -207,7 +207,8 @@ def _first_lanes(problem, optimizer, data, starts, seed, size):
 
     def one(optimizer, w):
         k = jnp.zeros((), int)
-        J = Objective(problem, _batch(data.train, size, jnp.arange(len(data.train.inputs)), k), k, step_key(seed, k))
+        key, batch = step_key(seed, k), _batch(data.train, size, jnp.arange(len(data.train.inputs)), k)
+        J = Objective(problem, batch, k, key, _noise(problem, key, batch, w))
         # Strongly typed, as a step returns it: a weak type would compile the second chunk anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), optimizer.init(J, w))
         step = jax.eval_shape(_step, optimizer, J, w, state)
