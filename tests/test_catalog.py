@@ -66,7 +66,7 @@ def test_the_names_of_the_contract():
     }
     assert set(ALL["problems"]) >= {
         *("quadratic", "logistic-cost", "rosenbrock", "saddle", "himmelblau", "beale", "logistic-regression"),
-        *("regression-network", "digits-classifier"),
+        *("regression-network", "digits-classifier", "expression"),
     }
     assert set(ALL["probes"]) >= {"landscape", "quadratic-model", "damping-path", "spectrum"}
 
@@ -160,6 +160,8 @@ def test_options_are_choices_with_a_default_among_them(kind, name):
             assert schema["default"] is None or isinstance(schema["default"], list)
         elif schema["type"] == "boolean":
             assert isinstance(schema["default"], bool)
+        elif schema["type"] == "string":
+            assert 0 < len(schema["default"]) <= schema["maxLength"]
         else:
             assert schema["minimum"] <= schema["default"] <= schema["maximum"]
 

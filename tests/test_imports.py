@@ -42,7 +42,8 @@ LAYERS = {
     "factored": Layer({"core", "damping"}, MATHEMATICS),
     "data": Layer({"core"}, {"numpy"}),
     "network": Layer(set(), MATHEMATICS),
-    "problems": Layer({"core", "solve", "likelihoods", "data", "network"}, MATHEMATICS),
+    "expression": Layer(set(), MATHEMATICS | {"lark"}),
+    "problems": Layer({"core", "solve", "likelihoods", "data", "network", "expression"}, MATHEMATICS),
     "optimizers": Layer(
         {"core", "solve", "cg", "pullback", "curvature", "damping", "factored"}, MATHEMATICS | {"optax"}
     ),

@@ -90,6 +90,14 @@ def options(part: Any) -> dict[str, dict]:
     return {f.name: f.metadata["option"] for f in dataclasses.fields(part) if "option" in f.metadata}
 
 
+class OptionError(ValueError):
+    """A value that a class refuses beyond what its schema says: ``at`` which option, what is ``allowed`` there."""
+
+    def __init__(self, message: str, at: str, allowed: Any = None):
+        super().__init__(message)
+        self.at, self.allowed = at, allowed
+
+
 class Batch(NamedTuple):
     """Some examples: ``inputs`` (B, …) and ``targets`` (B, …). A toy has one example without features."""
 

@@ -83,6 +83,7 @@ def _knob_type(schema: dict, sweeps: bool) -> tuple[Any, Any]:
 
 def _option_type(schema: dict) -> tuple[Any, Any]:
     bounds = {"minimum": "ge", "maximum": "le", "minItems": "min_length", "maxItems": "max_length"}
+    bounds |= {"maxLength": "max_length"}
     if "enum" in schema:
         kind: Any = Literal[tuple(schema["enum"])]
     elif schema["type"] == "array":
@@ -208,6 +209,8 @@ def _problem(part: dict, base: str = "problem") -> tuple[dict[str, Any], core.Pr
             raise SpecError("the same entry twice", f"{base}.{name}", "each at most once")
     try:
         return canonical, build(cls, canonical)
+    except core.OptionError as error:
+        raise SpecError(str(error), f"{base}.{error.at}", error.allowed) from None
     except ValueError as error:  # a combination that the class refuses
         raise SpecError(str(error), base) from None
 
