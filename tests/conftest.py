@@ -20,13 +20,3 @@ def forget_programs() -> Iterator[None]:
     yield
     if jax := sys.modules.get("jax"):
         jax.clear_caches()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What several processes deal out among themselves: whole files, for their servers' and browsers' sake.
-
-    But the contract's cases one by one: they are a third of all the time, and each compiles a program of its own.
-    """
-    for item in items:
-        if item.path.name != "test_contract.py":
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))

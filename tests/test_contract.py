@@ -3,6 +3,7 @@
 All of it goes through the public API. Programs are compiled beforehand, two at a time: compiling is what takes long.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 import secondorder as so
 from secondorder import catalog, core
 from secondorder.core import Objective
+from secondorder.program import Program
 from secondorder.run import probe
 from secondorder.spec import SpecError, build, parse, parse_probe
 
@@ -47,6 +49,21 @@ ASKED = [pair for pair, reason in reasons(PROBES).items() if reason is None]
 NOT_ASKED = [pair for pair, reason in reasons(PROBES).items() if reason is not None]
 
 
+@pytest.fixture(scope="module")
+def compiled(request):
+    """The programs of the tests that were selected, each with its first step taken."""
+    tests = [item.callspec.params for item in request.session.items if "compiled" in item.fixturenames]
+    pairs = [(params["optimizer"], params["problem"]) for params in tests]
+
+    def start(pair: tuple[str, str]) -> None:
+        read = parse(spec(*pair))
+        Program(read, read.groups[0]).advance()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(start, [pair for pair in pairs if not dear(*pair)]))
+
+
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize(("optimizer", "problem"), FITTING)
 def test_every_optimizer_runs_on_every_problem_that_it_fits(optimizer, problem):
     run = so.run(spec(optimizer, problem))

@@ -104,7 +104,7 @@ DRAWS = 100_000
 
 def drawn(likelihood) -> np.ndarray:
     """Dz of many examples with the same outputs, each for a target of its own."""
-    z = np.tile(Z, (DRAWS, 1))
+    z = jax.numpy.tile(Z, (DRAWS, 1))
     return np.asarray(likelihood.sample(likelihood.noise(jax.random.key(1), z.shape, z.dtype), z))
 
 

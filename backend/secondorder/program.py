@@ -197,7 +197,19 @@ def _advance(problem, optimizer, data, lanes, order, seed, limits, first, turns,
     shapes = jax.eval_shape(_over_lanes(turn_at(first, order), number, in_turns), optimizer, lanes)[1]
     rows = {name: jnp.zeros((capacity, *shape.shape), shape.dtype) for name, shape in shapes.items()}
     _, lanes, order, rows = jax.lax.while_loop(more, body, (0, lanes, order, rows))
-    return lanes, order, rows
+    return lanes, order, _packed(rows)
+
+
+def _packed(rows: dict[str, jax.Array]) -> dict[tuple[str, ...], jax.Array]:
+    """Columns of one shape and type as one array, under all their names: handing one over takes its time."""
+    kinds: dict[tuple, list[str]] = {}
+    for name, column in rows.items():
+        kinds.setdefault((column.shape, column.dtype), []).append(name)
+    return {tuple(names): jnp.stack([rows[name] for name in names]) for names in kinds.values()}
+
+
+def _unpacked(packed: dict[tuple[str, ...], np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column for names, columns in packed.items() for name, column in zip(names, columns, strict=True)}
 
 
 @partial(jax.jit, static_argnames="size")
@@ -261,7 +273,7 @@ class _Begun(NamedTuple):
 
     first: int
     began: float
-    rows: dict[str, jax.Array]
+    rows: dict[tuple[str, ...], jax.Array]
     last: jax.Array
     status: jax.Array
 
@@ -342,7 +354,8 @@ class Program:
         self.done = bool(np.all(status != RUNNING))
         # Lane by lane and contiguous, as JSON wants them. A running lane's `last` is the row it has just stepped from.
         length = int(max(last.max() - first + 1, 0))
-        rows = {name: np.ascontiguousarray(column[:length].swapaxes(0, 1)) for name, column in rows.items()}
+        columns = _unpacked(rows).items()
+        rows = {name: np.ascontiguousarray(column[:length].swapaxes(0, 1)) for name, column in columns}
         dampings = rows.pop(NEXT_DAMPING)
         return [
             Chunk(
