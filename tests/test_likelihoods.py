@@ -22,6 +22,7 @@ class Compiled:
         self.root: Any = jax.jit(likelihood.root)
         self.scores: Any = jax.jit(likelihood.scores)
         self.multiply: Any = jax.jit(likelihood.multiply)
+        self.noise: Any = likelihood.noise
         self.sample: Any = jax.jit(likelihood.sample)
 
 
@@ -104,7 +105,7 @@ DRAWS = 100_000
 
 def drawn(likelihood) -> np.ndarray:
     """Dz of many examples with the same outputs, each for a target of its own."""
-    z = jax.numpy.tile(Z, (DRAWS, 1))
+    z = np.tile(Z, (DRAWS, 1))
     return np.asarray(likelihood.sample(likelihood.noise(jax.random.key(1), z.shape, z.dtype), z))
 
 
