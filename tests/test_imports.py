@@ -40,14 +40,18 @@ LAYERS = {
     "curvature": Layer({"core", "solve", "cg", "pullback", "network"}, MATHEMATICS),
     "damping": Layer({"core", "solve"}, MATHEMATICS),
     "factored": Layer({"core", "damping"}, MATHEMATICS),
+    "preconditioning": Layer({"core", "solve", "curvature"}, MATHEMATICS),
     "data": Layer({"core"}, {"numpy"}),
     "network": Layer(set(), MATHEMATICS),
     "expression": Layer(set(), MATHEMATICS | {"lark"}),
     "problems": Layer({"core", "solve", "likelihoods", "data", "network", "expression"}, MATHEMATICS),
     "optimizers": Layer(
-        {"core", "solve", "cg", "pullback", "curvature", "damping", "factored"}, MATHEMATICS | {"optax"}
+        {"core", "solve", "cg", "pullback", "curvature", "damping", "factored", "preconditioning"},
+        MATHEMATICS | {"optax"},
     ),
-    "probes": Layer({"core", "solve", "cg", "lanczos", "pullback", "curvature", "damping"}, MATHEMATICS),
+    "probes": Layer(
+        {"core", "solve", "cg", "lanczos", "pullback", "curvature", "damping", "preconditioning"}, MATHEMATICS
+    ),
     # The catalog finds the files of these folders by itself; whoever stands above it knows them through it alone.
     "catalog": Layer({"core", "problems", "optimizers", "probes"}, {"math_core"}),
     "spec": Layer({"core", "catalog"}, {"numpy", "orjson", "pydantic", "pydantic_core"}),

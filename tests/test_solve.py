@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from secondorder.solve import Dense, eigenvalues, eigh, eigh_factored, solve, solve_positive
+from secondorder.solve import (
+    Dense,
+    eigenvalues,
+    eigh,
+    eigh_factored,
+    inverse_cholesky,
+    inverse_square_root,
+    solve,
+    solve_positive,
+)
 from tests.oracles import exact_solution, symmetric
 
 EPS = np.finfo(float).eps
@@ -236,3 +245,39 @@ def test_several_batches_of_matrices_at_once_do_not_wait_for_each_other():
     done = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True)
     expected = 64 * sum(1 / (i + 1 + k) for i in range(10) for k in range(100))
     assert float(done.stdout) == pytest.approx(expected, rel=1e-5)
+
+
+root_jits = {"cholesky": jax.jit(inverse_cholesky), "square-root": jax.jit(inverse_square_root)}
+
+
+@pytest.mark.parametrize("factor", root_jits)
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_a_factor_of_the_inverse(factor, n):
+    for seed, condition in enumerate([1.0, 1e3, 1e6]):
+        C = symmetric(np.geomspace(1 / condition, 1, n), seed)
+        R, indefinite = root_jits[factor](C)
+        assert not indefinite
+        np.testing.assert_allclose(R @ R.T @ C, np.eye(n), atol=20 * n * EPS * condition)
+        if factor == "cholesky":
+            np.testing.assert_array_equal(R, np.triu(R))
+        else:
+            np.testing.assert_allclose(R, R.T, rtol=1e-12, atol=1e-12 * np.max(np.abs(R)))
+
+
+@pytest.mark.parametrize("factor", root_jits)
+@pytest.mark.parametrize(
+    "ν", [[-1.0], [0.0], [-1.0, 1.0], [0.0, 1.0], [-2.0, -1.0], [-1e-3, 1.0, 2.0], [0.0, 1.0, 2.0]]
+)
+def test_of_what_is_not_positive_definite_there_is_none(factor, ν):
+    for seed in range(3):
+        assert root_jits[factor](symmetric(ν, seed))[1]
+    assert root_jits[factor](np.full((len(ν), len(ν)), np.nan))[1]
+
+
+@pytest.mark.parametrize("factor", root_jits)
+@pytest.mark.parametrize("n", [2, 4])
+def test_factors_of_many_lanes_agree_with_one(factor, n):
+    Cs = np.stack([symmetric(np.geomspace(0.1, 1, n), seed) for seed in range(5)])
+    Rs, _ = jax.jit(jax.vmap(root_jits[factor]))(Cs)
+    for R, C in zip(Rs, Cs, strict=True):
+        np.testing.assert_allclose(R, root_jits[factor](C)[0], rtol=1e-13, atol=1e-13)

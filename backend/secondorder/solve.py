@@ -176,6 +176,33 @@ def eigh_factored(R: Array) -> tuple[Array, Array]:
     return jnp.maximum(ν, 0), U @ V
 
 
+def inverse_cholesky(C: Array) -> tuple[Array, Array]:
+    """R = L⁻ᵀ, upper triangular with RRᵀ = C⁻¹, for a positive definite C = LLᵀ (n, n), and whether C is not so.
+
+    By the same scaled factorization as `solve_positive`.
+    """
+    n = C.shape[0]
+    diagonal = jnp.diagonal(C)
+    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    scaled = scale[:, None] * C * scale
+    if n <= 2:
+        c = scaled[0, -1] if n == 2 else jnp.zeros((), C.dtype)
+        last = (1 - c) * (1 + c)
+        s = jnp.sqrt(last)
+        inverse, pivots = jnp.array([[1.0, 0.0], [-c / s, 1 / s]], C.dtype)[:n, :n], last
+    else:
+        inverse, pivots = whiten(scaled)
+    indefinite = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | ~jnp.all(diagonal > 0)
+    return scale[:, None] * inverse.T, indefinite
+
+
+def inverse_square_root(C: Array) -> tuple[Array, Array]:
+    """The symmetric R = C^(-1/2) = Q diag(ν)^(-1/2) Qᵀ of a positive definite C (n, n), and whether C is not so."""
+    ν, Q = eigh(C)
+    indefinite = ~(ν[0] > C.shape[0] * jnp.finfo(C.dtype).eps * ν[-1])
+    return (Q * jax.lax.rsqrt(ν)) @ Q.T, indefinite
+
+
 class Dense(NamedTuple):
     """A curvature matrix C written out, with the l2 term's Hessian beside it.
 
