@@ -95,7 +95,7 @@ def _ask(
         window = np.asarray(part["window"], float)
     if window is None:
         window = np.zeros((2, 2))
-        if problem.dimension == 2:
+        if cls.in_a_plane and problem.dimension == 2:
             low, high = np.transpose(problem.window or np.stack([w - MARGIN, w + MARGIN], axis=1))
             window = np.stack([np.minimum(low, w), np.maximum(high, w)], axis=1)
     point = Point(
