@@ -43,7 +43,7 @@ def worker(monkeypatch) -> module.Worker:
     """A worker whose runs have a turn of one event each."""
     monkeypatch.setattr(module, "events", counting)
     monkeypatch.setattr(module, "SLICE", 0.0)
-    found = module.Worker(io.BytesIO())
+    found = module.Worker(io.BytesIO(), growth=2**40)
     found.inbox = Commands()
     return found
 

@@ -106,7 +106,7 @@ class TestKilled:
                 kill(victim)
                 time.sleep(0.2)
                 victim.wait_until_ready()
-                time.sleep(0.3)
+                time.sleep(1.0)  # by then it is at the run again
                 if rest.done():
                     break
             lane = rest.result(timeout=60)[-1].data["lanes"][0]
@@ -188,6 +188,40 @@ class TestStuck:
             with suppress(ProcessLookupError):
                 os.kill(victim.worker, signal.SIGCONT)
             assert list(other)[-1].data["lanes"][0]["status"] == "budget"
+
+
+def test_what_keeps_the_worker_silent_is_given_up():
+    """As if it compiled for ever: the next worker does what waited behind it."""
+    with (
+        server(SECONDORDER_WARM="0", SECONDORDER_SILENCE="6") as impatient,
+        httpx.Client(base_url=impatient.address, timeout=60) as client,
+        ThreadPoolExecutor(1) as other,
+    ):
+        run(client, short())
+        with under_way(client, long(steps=50000), events=5) as (id, coming):
+            silent = impatient.worker
+            os.kill(silent, signal.SIGSTOP)
+            waiting = other.submit(run, client, short())
+            lane = list(coming)[-1].data["lanes"][0]
+            assert waiting.result()[-1].data["lanes"][0]["status"] == "budget"
+        assert (lane["status"], "too long to compile" in lane["reason"]) == ("failed", True)
+        assert client.get(f"/api/runs/{id}").json()["state"] == "failed"
+        assert impatient.worker != silent
+
+
+def test_idle_worker_that_has_grown_too_large_is_replaced():
+    with (
+        server(SECONDORDER_WARM="0", SECONDORDER_GROWTH="1") as small,
+        httpx.Client(base_url=small.address, timeout=60) as client,
+    ):
+        for _ in range(3):  # the second and third are posted while the worker leaves, or just before
+            assert run(client, short())[-1].data["lanes"][0]["status"] == "budget"
+        while small.log.count("the worker ended with status 0") < 2:
+            time.sleep(0.05)
+        small.wait_until_ready()
+        idle = small.worker
+        time.sleep(0.5)
+        assert small.worker == idle, "one that has done nothing stays"
 
 
 def test_worker_that_cannot_start():

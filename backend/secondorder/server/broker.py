@@ -12,6 +12,9 @@ stopped: a worker that does not let go in time is replaced as soon as anybody el
 second and what the other runs have computed, so it has `Settings.cancelling` seconds, or as long as replaying those
 would take, up to `Settings.leaving`. With what was merely left it has that long: a reader who moves on mostly wants the
 same program with another number, and a new worker would compile it from the beginning, again and again.
+
+Nor is anybody sure that compiling comes to an end. A job of which nothing has come for `Settings.silence` seconds, and
+as long as its price says that one answer or step may take, is given up, and the worker with it.
 """
 
 import asyncio
@@ -29,11 +32,12 @@ from secondorder.server.metrics import Metrics
 from secondorder.server.settings import Settings
 from secondorder.server.store import Recent, Run, State, Store
 from secondorder.server.wire import Kind, Message, WorkerProcess
-from secondorder.spec import RunSpec
+from secondorder.spec import MAX_ANSWER_PRICE, MAX_PRICE, RunSpec
 
 DEATHS = 3  # a job that the worker died of this often is given up
 PACE = 5e-5  # seconds that a viewer leaves to each other one before it is sent more, as much as there is by then
 AGAIN = 0.1  # seconds after which an overdue worker is looked at again
+LISTENING = 0.5  # seconds between two looks at whether the worker is silent
 HASTE = 0.5  # seconds: a worker that dies again before it was ready is started anew after 1, 2, 4, … times this
 
 log = logging.getLogger("uvicorn.error")
@@ -62,6 +66,7 @@ class Job:
     number: int
     command: dict[str, Any]
     deaths: int = 0
+    price: float = 0.0  # seconds between two of its messages, at most, if what they cost is all they take
 
 
 @dataclass
@@ -111,6 +116,7 @@ class Broker:
         self._cancelled: dict[int, asyncio.TimerHandle] = {}  # what it should have let go of
         self._numbers = itertools.count(1)
         self._current = 0  # the job that the worker is at
+        self._heard = time.monotonic()  # when it last said something
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -127,6 +133,7 @@ class Broker:
             command = {"do": "warm", "job": number, "spec": orjson.Fragment(spec)}
             self._jobs[number] = Job(number, command, deaths=DEATHS - 1)
         self._spawn_task(self._keep_a_worker(first))
+        self._spawn_task(self._listen_for_silence())
 
     def _spawn_task(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -137,7 +144,7 @@ class Broker:
         haste = 0
         while not self.closing:
             try:
-                was_ready = await self._work_with(first or await WorkerProcess.spawn(self.settings.cache))
+                was_ready = await self._work_with(first or await self._new_worker())
             except Exception:  # no memory for a process, or a bug here: neither may leave the server without a worker
                 log.exception("no worker could be kept")
                 was_ready = False
@@ -154,6 +161,9 @@ class Broker:
             if haste:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.closed.wait(), min(HASTE * 2**haste, 30))
+
+    async def _new_worker(self) -> WorkerProcess:
+        return await WorkerProcess.spawn(self.settings.cache, self.settings.growth)
 
     async def _work_with(self, worker: WorkerProcess) -> bool:
         """Works with a worker until it is gone, and tells whether it ever was ready."""
@@ -176,16 +186,29 @@ class Broker:
         if job is None:
             return
         job.deaths += 1
-        if job.deaths < DEATHS:
-            return
-        why = f"the process that computes died of it {DEATHS} times"
+        if job.deaths >= DEATHS:
+            self._give_up(job, f"the process that computes died of it {DEATHS} times")
+
+    def _give_up(self, job: Job, why: str) -> None:
         if isinstance(job, Execution):
             self._end_early(job, "failed", why)
-        elif isinstance(job, Question):
-            del self._jobs[number]
+            return
+        del self._jobs[job.number]
+        if isinstance(job, Question):
             job.heard.put_nowait(Failed(500, why))
-        else:
-            del self._jobs[number]
+
+    async def _listen_for_silence(self) -> None:
+        while not self.closing:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.closed.wait(), LISTENING)
+            job = self._jobs.get(self._current)
+            if self.worker is None or job is None:
+                continue
+            limit = self.settings.silence + job.price
+            if time.monotonic() - self._heard > limit:
+                log.warning("nothing came of a job for %.0f s: it is given up, and the worker is replaced", limit)
+                self._give_up(job, f"nothing came of it for {limit:.0f} s: it takes too long to compile")
+                self.worker.kill()
 
     def _send(self, job: Job) -> None:
         if self.worker is None:
@@ -229,6 +252,7 @@ class Broker:
         return time.monotonic() - min(begun) if begun else 0.0
 
     def _hear(self, message: Message) -> None:
+        self._heard = time.monotonic()
         if message.kind is Kind.FRAME or message.kind is Kind.END:
             execution = self._jobs.get(message.job)
             if isinstance(execution, Execution):
@@ -333,7 +357,7 @@ class Broker:
         run = Run(spec.id, canonical)
         number = next(self._numbers)
         command = {"do": "run", "job": number, "spec": orjson.Fragment(canonical)}
-        execution = Execution(number, command, run=run, lanes=len(spec.lanes))
+        execution = Execution(number, command, price=sum(spec.prices), run=run, lanes=len(spec.lanes))
         self.recent.drop(spec.id)
         self._executions[spec.id] = self._jobs[number] = execution
         self._send(execution)
@@ -471,7 +495,8 @@ class Broker:
         if self.closing or sum(isinstance(job, Question) for job in self._jobs.values()) >= self.settings.queue:
             raise Busy(1)
         number = next(self._numbers)
-        question = self._jobs[number] = Question(number, {"do": do, "job": number, **fields})
+        price = MAX_PRICE if "spec" in fields else MAX_ANSWER_PRICE  # a run may have to be computed again for it
+        question = self._jobs[number] = Question(number, {"do": do, "job": number, **fields}, price=price)
         self._send(question)
         try:
             while True:

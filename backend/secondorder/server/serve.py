@@ -38,7 +38,7 @@ def address(listener: socket.socket) -> str:
 
 async def serve(settings: Settings, listener: socket.socket, store: "Store | None", ready: Callable[[], None]) -> None:
     """Serves until a signal says so; calls ``ready`` when the first request can come."""
-    worker = await WorkerProcess.spawn(settings.cache)
+    worker = await WorkerProcess.spawn(settings.cache, settings.growth)
     try:
         # Imported while the worker starts on another core.
         import uvicorn

@@ -34,6 +34,10 @@ class Settings:
     patience: float = 20.0  # seconds that a viewer may leave what it was sent unread before it is dropped
     cancelling: float = 0.5  # seconds that the worker may take to let go of a cancelled run before it is replaced
     leaving: float = 30.0  # the same where nobody cancelled but nobody waits any more, or where others would lose much
+    silence: float = 120.0  # seconds, beyond its price, that a job may keep the worker silent before it is given up
+    # Bytes by which a worker may grow before it is replaced when idle: some 80 typed costs with their figures. (At 190
+    # of them it has as many memory maps as Linux gives a process, and XLA would crash.)
+    growth: int = 2048 * MEGABYTE
     rate: str = "200/second;6000/minute"  # POSTs of one client, in the notation of the library `limits`
     body: int = MEGABYTE  # bytes of a request's body at most
     warm: bool = True  # whether the lessons' programs are compiled in the background

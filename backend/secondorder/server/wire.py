@@ -69,11 +69,11 @@ class WorkerProcess:
         self.process, self._stdin, self._stdout = process, process.stdin, process.stdout
 
     @classmethod
-    async def spawn(cls, cache: Path) -> "WorkerProcess":
+    async def spawn(cls, cache: Path, growth: int) -> "WorkerProcess":
         # Two BLAS threads cost 4x at the median under load; JAX's own pool is not touched by these.
         threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "secondorder.server.worker", str(cache)),
+            *(sys.executable, "-m", "secondorder.server.worker", str(cache), str(growth)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **threads},

@@ -1,9 +1,13 @@
-"""The process that owns the device: ``python -m secondorder.server.worker CACHE``, started and replaced by the broker.
+"""The process that owns the device: ``python -m secondorder.server.worker CACHE GROWTH``, started and replaced by the
+broker.
 
 What is under way is a generator of messages: the events of a run, or the stages of an answer. They take turns, a
 message or a few at a time, so that a short run is answered while a long one is under way; between two messages comes
 the first stage of new questions (probes, parameters), and what to cancel is looked at. What somebody waits for goes
 before runs that nobody watches, and the lessons are compiled when there is nothing else.
+
+Compiled programs are never given back, and every cost that somebody types makes new ones: a worker that has grown
+by GROWTH bytes ends when it has nothing to do.
 """
 
 import contextlib
@@ -11,6 +15,7 @@ import io
 import itertools
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -110,9 +115,18 @@ def warming(lesson: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def held() -> int:
+    """Bytes of memory that this process holds; where no /proc tells that, the most that it ever held."""
+    try:
+        with open("/proc/self/statm", "rb") as told:
+            return int(told.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 class Worker:
-    def __init__(self, out: BinaryIO):
-        self.out = out
+    def __init__(self, out: BinaryIO, growth: int):
+        self.out, self.growth = out, growth
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.under_way: deque[UnderWay] = deque()
         self.questions: deque[UnderWay] = deque()  # those not yet begun
@@ -196,10 +210,15 @@ class Worker:
             self.say(error(job, raised))
 
     def work(self) -> None:
+        """Does what it is told, until it is idle and has grown too large."""
+        most = held() + self.growth
         while True:
             busy = self.under_way or self.questions or self.lessons
             if not busy:
+                has_worked = self.current > 0
                 self.begin(0)
+                if has_worked and held() > most:
+                    return  # what may have been sent meanwhile is sent again to the next one
             try:
                 while True:
                     self.obey(self.inbox.get(block=not busy))
@@ -217,7 +236,7 @@ def main() -> None:
     # What a library prints must not get between the messages: standard output becomes the log.
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    worker = Worker(io.BufferedWriter(pipe, 2**16))
+    worker = Worker(io.BufferedWriter(pipe, 2**16), growth=int(sys.argv[2]))
     threading.Thread(target=worker.hear, args=(sys.stdin.buffer,), daemon=True).start()
     configure(sys.argv[1])
     jax.devices()
