@@ -40,13 +40,14 @@ LAYERS = {
     "curvature": Layer({"core", "solve", "cg", "pullback", "network"}, MATHEMATICS),
     "damping": Layer({"core", "solve"}, MATHEMATICS),
     "factored": Layer({"core", "damping"}, MATHEMATICS),
+    "proximal": Layer({"core", "curvature"}, MATHEMATICS),
     "preconditioning": Layer({"core", "solve", "curvature"}, MATHEMATICS),
     "data": Layer({"core"}, {"numpy"}),
     "network": Layer(set(), MATHEMATICS),
     "expression": Layer(set(), MATHEMATICS | {"lark"}),
     "problems": Layer({"core", "solve", "likelihoods", "data", "network", "expression"}, MATHEMATICS),
     "optimizers": Layer(
-        {"core", "solve", "cg", "pullback", "curvature", "damping", "factored", "preconditioning"},
+        {"core", "solve", "cg", "pullback", "curvature", "damping", "factored", "preconditioning", "proximal"},
         MATHEMATICS | {"optax"},
     ),
     "probes": Layer(
