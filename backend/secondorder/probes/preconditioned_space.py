@@ -69,7 +69,8 @@ class PreconditionedSpace(Probe):
         H_tilde = R.T @ H @ R
         ν, ν_tilde = eigenvalues(H), eigenvalues((H_tilde + H_tilde.T) / 2)
         asked = point.window[0, 0] < point.window[0, 1]  # a window of no width: none was
-        x, y = jnp.linspace(*jnp.where(asked, point.window, _image(J.problem, w, inverse)).T, self.resolution).T
+        low, high = jnp.where(asked, point.window, _image(J.problem, w, inverse)).T
+        x, y = jnp.linspace(low, high, self.resolution).T
 
         def row(y):
             points = jnp.stack([x, jnp.full_like(x, y)], axis=1)
