@@ -7,6 +7,7 @@ import { h, icon, unique } from "./dom.js";
 import { CROSS, numberField, optionField, startField } from "./fields.js";
 import { addMenu } from "./menu.js";
 import { knobField } from "./sliders.js";
+import { textField } from "./text_field.js";
 
 /** @typedef {import("./fields.js").Field} Field */
 /** @typedef {import("./session.js").Session} Session */
@@ -35,20 +36,27 @@ export function controls({ element, session, signal, only = null, notify = () =>
   let fields = [];
   /** @type {{swatches: HTMLElement, index: number}[]} */
   let chips = [];
-  let built = "";
+  let built = "",
+    sizedFor = 0; // the number of weights that the start's field was made for
+  const slot = h("div", { class: "slot" }); // of that field
 
-  /** The field of a part's knob or option; at its default, a key leaves the spec.
+  /** The field of a part's knob or option; at its default, a key leaves the spec. A text is the heart of its part, and
+   * stands in sight with the knobs.
    * @param {NamedPart} part @param {Entry} entry @param {string} base
-   * @param {(part: NamedPart, live: boolean) => void} change
+   * @param {(part: NamedPart, live: boolean, tried: boolean) => void} change  tried: it may well be refused
    * @param {boolean} sweeps @param {() => NamedPart | undefined} present */
   function partFields(part, entry, base, change, sweeps, present) {
     const wanted = (/** @type {string} */ key) => !only || only.includes(`${base}.${key}`);
     const usual = (/** @type {string} */ key) =>
       key in entry.knobs.properties ? defaultOf(entry, key, session.problem) : entry.options.properties[key].default;
+    const isText = (/** @type {string} */ key) => {
+      const schema = entry.options.properties[key];
+      return schema?.type === "string" && !schema.enum;
+    };
     const set = (/** @type {string} */ key) => (/** @type {any} */ value, /** @type {boolean} */ live) => {
       const next = { ...(present() ?? part), [key]: value };
       if (JSON.stringify(value) === JSON.stringify(usual(key))) delete next[key];
-      change(next, live);
+      change(next, live, isText(key));
     };
     const make = (/** @type {string} */ key) => {
       const path = `${base}.${key}`,
@@ -56,12 +64,13 @@ export function controls({ element, session, signal, only = null, notify = () =>
         schema = knob ?? entry.options.properties[key];
       const field = knob
         ? knobField({ path, key, schema: { ...schema, default: usual(key) }, change: set(key), sweeps })
-        : optionField({ path, key, schema, change: set(key) });
+        : (isText(key) ? textField : optionField)({ path, key, schema, change: set(key) });
       return register(field, () => present()?.[key] ?? usual(key));
     };
+    const options = Object.keys(entry.options.properties).filter(wanted);
     return {
-      knobs: Object.keys(entry.knobs.properties).filter(wanted).map(make),
-      options: Object.keys(entry.options.properties).filter(wanted).map(make),
+      knobs: [...options.filter(isText), ...Object.keys(entry.knobs.properties).filter(wanted)].map(make),
+      options: options.filter((key) => !isText(key)).map(make),
     };
   }
 
@@ -101,16 +110,17 @@ export function controls({ element, session, signal, only = null, notify = () =>
       session.spec.problem,
       entry,
       "problem",
-      (problem, live) =>
-        session.update(
-          { problem, ...(!live && "start" in session.spec && sized(problem) && { start: undefined }) },
-          { live },
-        ),
+      (problem, live, tried) =>
+        tried
+          ? session.attempt({ problem }, { live })
+          : session.update(
+              { problem, ...(!live && "start" in session.spec && sized(problem) && { start: undefined }) },
+              { live },
+            ),
       false,
       () => session.spec.problem,
     );
-    const start = (!only || only.includes("start")) && startOf();
-    if (only) return [...knobs, ...options, ...(start ? [start] : [])];
+    if (only) return [...knobs, ...options, slot];
     const id = unique("problem");
     const select = h(
       "select",
@@ -139,7 +149,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
         equation(entry),
         about(entry),
         ...knobs,
-        start,
+        slot,
         more(options, "Data and structure"),
       ),
     ];
@@ -151,8 +161,11 @@ export function controls({ element, session, signal, only = null, notify = () =>
       (key) => JSON.stringify(problem[key]) !== JSON.stringify(session.spec.problem[key]),
     );
 
+  /** The start's field, where it is wanted and there are few enough weights for one. */
   function startOf() {
-    const shown = () => session.spec.start ?? session.problem.start;
+    if (only && !only.includes("start")) return null;
+    const ran = () => (session.run?.spec.problem.name === session.spec.problem.name ? session.run.spec.start : null);
+    const shown = () => session.spec.start ?? ran() ?? session.problem.start;
     const values = shown();
     if (!values || values.length > 3 || session.dimension !== values.length) return null;
     const field = startField({
@@ -256,7 +269,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
   /** Shows the present spec; what stays keeps its elements, so that focus and dragging survive. */
   function sync() {
     const { spec } = session;
-    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name), session.dimension]);
+    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name)]);
     if (now !== built) {
       const focused = element.contains(document.activeElement)
         ? document.activeElement?.closest("[data-path]")?.getAttribute("data-path")
@@ -281,7 +294,13 @@ export function controls({ element, session, signal, only = null, notify = () =>
         if (again instanceof HTMLElement) again.focus();
       }
     }
+    if (now !== built || session.dimension !== sizedFor) {
+      fields = fields.filter((field) => field.path !== "start");
+      const start = startOf();
+      slot.replaceChildren(...(start ? [start] : []));
+    }
     built = now;
+    sizedFor = session.dimension;
     for (const field of fields) field.set(field.value());
     paint();
   }
@@ -316,7 +335,9 @@ export function controls({ element, session, signal, only = null, notify = () =>
     if (!closest) return false;
     const choices =
       Array.isArray(error.allowed) && error.allowed.length <= 12 ? ` Allowed: ${error.allowed.join(", ")}.` : "";
-    closest.complain(`${error.message[0].toUpperCase()}${error.message.slice(1)}.${choices}`);
+    const character = /^\[(\d+)\]$/.exec(at.slice(closest.path.length));
+    const told = `${error.message[0].toUpperCase()}${error.message.slice(1)}.${choices}`;
+    closest.complain(told, character && Number(character[1]));
     closest.element.closest("details")?.setAttribute("open", "");
     return true;
   }

@@ -4,7 +4,7 @@ import { h, icon, unique } from "./dom.js";
 
 /** @typedef {import("./types").Schema} Schema */
 /** @typedef {(value: any, live: boolean) => void} Change  live: still being dragged */
-/** @typedef {(message: string | null) => void} Complain */
+/** @typedef {(message: string | null, at?: number | null) => void} Complain  at: the character of a text that is wrong */
 /** @typedef {{element: HTMLElement, path: string, set(value: any): void, complain: Complain}} Field */
 
 export const CROSS = "M4 4l8 8M12 4l-8 8";
@@ -122,20 +122,6 @@ export function optionField({ path, key, schema, change }) {
       path,
       set: (value) => {
         box.checked = Boolean(value);
-      },
-    };
-  }
-  const text = schema.type === "string";
-  if (text) {
-    const input = h("input", { type: "text", autocomplete: "off", spellcheck: "false" });
-    const field = frame(path, labelOf(schema, key), input);
-    input.setAttribute("aria-labelledby", field.name);
-    input.addEventListener("change", () => change(input.value, false));
-    return {
-      ...field,
-      path,
-      set: (value) => {
-        input.value = value ?? "";
       },
     };
   }

@@ -54,6 +54,8 @@ export class Session extends EventTarget {
   #announced = null;
   #probes = new AbortController();
   #answers;
+  /** @type {Spec | null} */
+  #attempted = null;
 
   /** @param {Catalog} catalog @param {Source} source @param {State} state */
   constructor(catalog, source, state) {
@@ -151,8 +153,27 @@ export class Session extends EventTarget {
     if (this.interactive) this.start({ live });
   }
 
+  /** Takes a change over if the server finds nothing wrong with it; else all stays as it is, and what is wrong is told.
+   * @param {Partial<Spec>} change @param {{live?: boolean}} [options] @returns {Promise<void>} */
+  async attempt(change, options) {
+    const spec = (this.#attempted = { ...this.#spec, ...change });
+    try {
+      await this.#source.check(spec);
+    } catch (error) {
+      if (spec !== this.#attempted) return; // overtaken by another
+      if (spec.start && error instanceof Refusal && error.error.at === "start") {
+        return this.attempt({ ...change, start: undefined }, options); // of another number of weights: its own start
+      }
+      return this.#fail(error);
+    }
+    if (spec !== this.#attempted) return;
+    this.#forgive();
+    this.update(change, options);
+  }
+
   /** Takes a whole state over, as when the reader goes back. @param {State} state */
   load(state) {
+    this.#attempted = null;
     this.#spec = state.spec;
     this.#selected = state.lane;
     this.#at(state.at);
@@ -248,6 +269,12 @@ export class Session extends EventTarget {
     this.emit({ kind: "error", error: this.error });
   }
 
+  #forgive() {
+    if (!this.error) return;
+    this.error = null;
+    this.emit({ kind: "error", error: null });
+  }
+
   /** @param {import("./types").SourceEvent} event @param {Flight} flight */
   #take(event, flight) {
     if (event.kind === "status") return this.#tell(event.message);
@@ -284,10 +311,7 @@ export class Session extends EventTarget {
     this.run = run;
     this.finished = false;
     this.lanes = run.lanes.map(newLane);
-    if (this.error) {
-      this.error = null;
-      this.emit({ kind: "error", error: null });
-    }
+    this.#forgive();
     if (this.#troubled) this.#tell(null); // an older run's trouble is over, too
     if (this.#selected >= this.lanes.length) this.selected = 0;
     this.emit({ kind: "run", data: run });

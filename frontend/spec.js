@@ -147,7 +147,8 @@ class Reader {
       if (plain === "true" || plain === "false") return plain === "true";
       return void this.say(`${what}: ${quote(plain)} is neither true nor false and was left out.`);
     }
-    return plain;
+    if (plain.length <= (schema.maxLength ?? Infinity)) return plain;
+    return void this.say(`${what}: a text of more than ${schema.maxLength} characters was left out.`);
   }
 
   /** @param {string} told @param {Schema} schema @param {string} what */

@@ -203,6 +203,11 @@ async function probe(body, signal, part) {
   throw new Error("The connection was lost.");
 }
 
+/** Finds out whether a spec is a run; a Refusal says why not. @param {Spec} spec */
+async function check(spec) {
+  await ask("/api/runs", { body: spec });
+}
+
 /** @param {string} id */
 async function cancel(id) {
   const response = await fetch(`/api/runs/${encodeURIComponent(id)}`, { method: "DELETE" });
@@ -210,7 +215,7 @@ async function cancel(id) {
 }
 
 /** @type {Source} */
-export const server = { interactive: true, run, probe, cancel };
+export const server = { interactive: true, run, check, probe, cancel };
 
 /** A finished event stream: it answers with what it holds and asks no server.
  * @param {StreamEvent[]} events @returns {Source} */
@@ -219,6 +224,7 @@ export const fromRecording = (events) => ({
   async *run() {
     yield* events;
   },
+  async check() {},
   async probe() {
     throw new Error("This is a recording: what it does not hold cannot be asked.");
   },

@@ -13,6 +13,7 @@ export interface Schema {
   items?: Schema;
   minItems?: number;
   maxItems?: number;
+  maxLength?: number;
   uniqueItems?: boolean;
   title?: string;
   description?: string;
@@ -204,6 +205,8 @@ export type SourceEvent =
 export interface Source {
   interactive: boolean;
   run(spec: Spec, signal: AbortSignal): AsyncIterable<SourceEvent>;
+  /** Throws a Refusal of a spec that is no run. */
+  check(spec: Spec): Promise<void>;
   probe(body: object, signal: AbortSignal, part?: (told: ProbeEvent) => void): Promise<any>;
   /** Ends a run for everybody who watches it. */
   cancel(id: string): Promise<void>;

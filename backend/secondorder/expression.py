@@ -70,7 +70,7 @@ OPERANDS = {
     "NUMBER": "a number",
     "VARIABLE": "x or y",
     "CONSTANT": "pi or e",
-    "FUNCTION": f"a function ({' '.join(FUNCTIONS)})",
+    "FUNCTION": "a function such as sin(x)",
     "LPAR": "(",
     "MINUS": "-",
 }
