@@ -12,7 +12,7 @@ from secondorder.solve import inverse_positive, solve_positive
 Array = jax.Array
 
 POINTS = 3  # that the batch has room for: how many there are is a knob
-GRID = 161  # inputs at which functions are told
+GRID = 241  # inputs at which functions are told
 TOLD = 400  # examples of the data, at most
 AWAY = 0.4  # from every point of the batch: where a change of the function is forgetting
 LEAST = 1e-6  # λ_WSD where there is no term for it: with fewer outputs than weights there would be no single minimum

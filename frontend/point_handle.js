@@ -1,0 +1,76 @@
+// A point over a figure that is moved: dragged by pointer, or by the arrow keys (with shift ten times as far).
+
+import { h, written } from "./dom.js";
+
+/** @typedef {[number, number]} Point */
+
+/** @param {{picture: import("./plot.js").Figure, signal: AbortSignal, label: string, names: [string, string],
+ *   at: () => Point | null, move: (to: Point) => void}} options
+ *   at: where it is, null where it is not shown or cannot be moved. move: told to three digits of the visible range. */
+export function pointHandle({ picture, signal, label, names, at, move }) {
+  const handle = h("div", {
+    class: "start-handle", role: "slider", tabindex: "0", "aria-roledescription": "movable point", "aria-label": label,
+    hidden: true,
+  });
+  picture.area.append(handle);
+  signal.addEventListener("abort", () => handle.remove());
+
+  /** @param {number[]} to */
+  function send(to) {
+    move(/** @type {Point} */ (["xaxis", "yaxis"].map((axis, i) => {
+      const [low, high] = picture.range(axis) ?? [-Infinity, Infinity];
+      const digits = Math.max(0, Math.ceil(-Math.log10((high - low) / 1000)));
+      const unit = 10 ** -Math.min(digits, 12);
+      // Rounding may not lead out again.
+      const inside = Math.min(Math.max(to[i], Math.ceil(low / unit) * unit), Math.floor(high / unit) * unit);
+      return Number(inside.toFixed(Math.min(digits, 12)));
+    })));
+  }
+
+  handle.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    event.preventDefault();
+    handle.focus({ preventScroll: true });
+    handle.setPointerCapture(event.pointerId);
+    const drag = new AbortController();
+    signal.addEventListener("abort", () => drag.abort(), { signal: drag.signal });
+    handle.addEventListener("pointermove", (next) => {
+      const to = picture.fromPixel(...picture.pointer(next));
+      if (to) send(to);
+    }, { signal: drag.signal });
+    for (const end of ["pointerup", "pointercancel"]) {
+      handle.addEventListener(end, () => drag.abort(), { signal: drag.signal });
+    }
+  }, { signal });
+
+  handle.addEventListener("keydown", (event) => {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const from = at(), x = picture.range("xaxis"), y = picture.range("yaxis");
+    if (!from || !x || !y || !way) return;
+    event.preventDefault();
+    const share = event.shiftKey ? 0.1 : 0.01, spans = [x[1] - x[0], y[1] - y[0]];
+    send(from.map((value, i) => value + way[i] * share * spans[i]));
+  }, { signal });
+
+  return {
+    /** Puts the handle where the point is. @param {(x: number, y: number) => Point} toPixel
+     * @param {number} width @param {number} height */
+    place(toPixel, width, height) {
+      const point = at(), [px, py] = point ? toPixel(...point) : [NaN, NaN];
+      const outside = !(px >= -1 && py >= -1 && px <= width + 1 && py <= height + 1);
+      // Hidden it would lose the focus, and the next key with it, to a frame in which the axes are being changed.
+      if (outside && point && document.activeElement === handle) return;
+      handle.hidden = outside;
+      if (outside || !point) return;
+      const { left, top } = picture.corner();
+      handle.style.transform = `translate(${left + px}px, ${top + py}px)`;
+      const words = `${names[0]} = ${written(point[0])}, ${names[1]} = ${written(point[1])}`;
+      if (handle.getAttribute("aria-valuetext") === words) return;
+      const [low, high] = picture.range("xaxis") ?? [point[0], point[0]];
+      for (const [name, value] of [["valuenow", point[0]], ["valuemin", low], ["valuemax", high]]) {
+        handle.setAttribute(`aria-${name}`, String(value));
+      }
+      handle.setAttribute("aria-valuetext", words);
+    },
+  };
+}
