@@ -19,6 +19,8 @@ expect.set_options(timeout=30_000)  # what is awaited here comes at once on an i
 LESSONS = [
     *("newton-one-step", "overshooting", "saddle", "breast-cancer", "network-spectrum", "digits", "autoencoder-race"),
     *("pullback-sampling", "kronecker-factors"),
+    "preconditioning",
+    "proximal-updates",
 ]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
@@ -471,7 +473,7 @@ def test_taking_it_away(page: Page, server: str):
     for label, expected in [("CSV", "lane,step"), ("JSON", "[{")]:
         href = page.get_by_role("link", name=label, exact=True).get_attribute("href")
         assert page.request.get(server + (href or "")).text().startswith(expected)
-    href = page.get_by_role("link", name="Weights").get_attribute("href")
+    href = page.get_by_role("link", name="Weights at step").get_attribute("href")
     assert page.request.get(server + (href or "")).body()[:2] == b"PK"
     spec = {"problem": {"name": "saddle"}, "optimizers": [{"name": "newton", "list": [1, None, True]}], "steps": 3}
     code = imported(page, "share.js", "m.pythonOf(given)", spec)
