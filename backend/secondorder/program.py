@@ -295,8 +295,7 @@ class Program:
         self.sampled = any(size for _, size in self.sizes)
         self.order = np.arange(len(self.data.train.inputs) if self.sampled else 0, dtype=np.int32)
         # On a CPU, lanes that together would not stay in a core's cache step one after the other.
-        room = len(group.lanes) * build(group.cls, group.lanes[0] | group.options).room(spec.problem)
-        self.in_turns = bool(room > CACHE / np.dtype(spec.problem.dtype).itemsize and jax.default_backend() == "cpu")
+        self.in_turns = spec.memory_of(group) > CACHE and jax.default_backend() == "cpu"
         first_size = self.sizes[0][1]
         self.lanes = _first_lanes(self.problem, self.optimizer, self.data, starts, self.seed, size=first_size)
         affordable = CHUNK_SECONDS / spec.step_price(group)

@@ -98,6 +98,13 @@ def _solve2(C: Array, v: Array) -> tuple[Array, Array]:
     return jnp.stack([x0, x1]), (p == 0) | (jnp.abs(last) <= rounding)
 
 
+def unit_diagonal(C: Array) -> tuple[Array, Array, Array]:
+    """S C S with ones on its diagonal, S's diagonal, and whether C's is positive (where not, it is left as it is)."""
+    diagonal = jnp.diagonal(C)
+    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    return scale[:, None] * C * scale, scale, jnp.all(diagonal > 0)
+
+
 def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
     """x with C x = v for a symmetric positive definite C (n, n), and whether C is not so to working precision.
 
@@ -109,10 +116,9 @@ def solve_positive(C: Array, v: Array) -> tuple[Array, Array]:
         a, b, d = C[0, 0], C[0, -1], C[-1, -1]
         definite = (a > 0) & (d - b / a * b > 0) if n == 2 else a > 0
         return x, singular | ~definite
-    diagonal = jnp.diagonal(C)
-    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    x, pivots = _eliminate_positive(scale[:, None] * C * scale, scale * v)
-    return scale * x, ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
+    scaled, scale, has_positive_diagonal = unit_diagonal(C)
+    x, pivots = _eliminate_positive(scaled, scale * v)
+    return scale * x, ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | ~has_positive_diagonal
 
 
 def inverse_positive(C: Array) -> tuple[Array, Array]:
@@ -120,11 +126,9 @@ def inverse_positive(C: Array) -> tuple[Array, Array]:
 
     By the same factorization as `solve_positive`; for vectors that come later, or many of them.
     """
-    n = C.shape[0]
-    diagonal = jnp.diagonal(C)
-    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    inverse, pivots = _invert_positive(scale[:, None] * C * scale)
-    singular = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | jnp.any(diagonal <= 0)
+    scaled, scale, has_positive_diagonal = unit_diagonal(C)
+    inverse, pivots = _invert_positive(scaled)
+    singular = ~(jnp.min(pivots) > C.shape[0] * jnp.finfo(C.dtype).eps) | ~has_positive_diagonal
     return scale[:, None] * inverse * scale, singular
 
 
@@ -182,9 +186,7 @@ def inverse_cholesky(C: Array) -> tuple[Array, Array]:
     By the same scaled factorization as `solve_positive`.
     """
     n = C.shape[0]
-    diagonal = jnp.diagonal(C)
-    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    scaled = scale[:, None] * C * scale
+    scaled, scale, has_positive_diagonal = unit_diagonal(C)
     if n <= 2:
         c = scaled[0, -1] if n == 2 else jnp.zeros((), C.dtype)
         last = (1 - c) * (1 + c)
@@ -192,7 +194,7 @@ def inverse_cholesky(C: Array) -> tuple[Array, Array]:
         inverse, pivots = jnp.array([[1.0, 0.0], [-c / s, 1 / s]], C.dtype)[:n, :n], last
     else:
         inverse, pivots = whiten(scaled)
-    indefinite = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | ~jnp.all(diagonal > 0)
+    indefinite = ~(jnp.min(pivots) > n * jnp.finfo(C.dtype).eps) | ~has_positive_diagonal
     return scale[:, None] * inverse.T, indefinite
 
 

@@ -240,6 +240,10 @@ def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
     for name in core.knobs(cls):
         if canonical[name] is None:
             canonical[name] = catalog.default(cls, name, problem)
+    try:
+        build(cls, {name: canonical[name] for name in core.options(cls)})
+    except core.OptionError as error:  # options that do not go together
+        raise SpecError(str(error), f"{base}.{error.at}", error.allowed) from None
     return canonical
 
 
@@ -379,14 +383,15 @@ class RunSpec:
         step, once = self.prices
         return self.steps * step + once
 
+    def memory_of(self, group: Group) -> float:
+        """Bytes that a group's lanes hold at once, to their order."""
+        size = np.dtype(self.problem.dtype).itemsize
+        return len(group.lanes) * size * build(group.cls, group.lanes[0] | group.options).room(self.problem)
+
     @cached_property
     def memory(self) -> float:
         """Bytes that the largest group's lanes hold at once, to their order."""
-        size = np.dtype(self.problem.dtype).itemsize
-        return max(
-            len(group.lanes) * size * build(group.cls, group.lanes[0] | group.options).room(self.problem)
-            for group in self.groups
-        )
+        return max(map(self.memory_of, self.groups))
 
 
 def parse(body: bytes | dict[str, Any]) -> RunSpec:

@@ -11,6 +11,7 @@ import secondorder as so
 from secondorder.core import Batch, Objective
 from secondorder.optimizers.proximal import Proximal
 from secondorder.proximal import proximal_objective
+from secondorder.spec import SpecError, parse
 from tests.oracles import gauss_newton_of, gradient_of, make_optimizer, make_problem, path, small
 
 PROBLEMS = ["rosenbrock", "logistic-cost", "linear-regression", "logistic-regression", "regression-network"]
@@ -279,9 +280,10 @@ def test_passes_are_those_over_what_is_looked_at():
 @pytest.mark.parametrize("fields", [{"loss": "exact", "distance": "none"}, {"loss": "linear", "distance": "exact"}])
 def test_the_closed_form_refuses_exact_terms(fields):
     optimizer = {"name": "proximal", "solver": "closed", **fields}
-    lane = so.run(problem={"name": "regression-network"}, optimizers=[optimizer]).lanes[0]
-    assert (lane.status, lane.step) == ("stopped", 0)
-    assert "closed form needs a loss and a distance that are at most quadratic" in lane.reason
+    with pytest.raises(SpecError) as refused:
+        parse({"problem": {"name": "regression-network"}, "optimizers": [optimizer]})
+    assert (refused.value.at, refused.value.allowed) == ("optimizers[0].solver", ["cg", "gradient"])
+    assert refused.value.message == "the closed form needs a loss and a distance that are at most quadratic"
 
 
 @pytest.mark.parametrize("solver", ["closed", "cg"])

@@ -1,13 +1,14 @@
 """The cost that is typed: its derivatives in closed form, its weights, and how a spec with it is refused."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import secondorder as so
-from secondorder.core import TOY, Objective
 from secondorder.spec import SpecError, parse
-from tests.oracles import gradient_of, hessian_of, make_problem, value
+from tests.oracles import gradient_of, hessian_of, make_problem, objective, value
 
 E = np.e
 # (cost, point, gradient, Hessian) where automatic differentiation goes wrong if it is not looked after.
@@ -45,8 +46,8 @@ DERIVATIVES = [
 ]
 
 
-def cost(text: str) -> Objective:
-    return Objective(make_problem("expression", cost=text), TOY)  # type: ignore[arg-type]
+def cost(text: str) -> Any:
+    return objective(make_problem("expression", cost=text))
 
 
 @pytest.mark.parametrize(("text", "at", "gradient", "hessian"), DERIVATIVES)
@@ -57,7 +58,7 @@ def test_derivatives_in_closed_form(text, at, gradient, hessian):
 
 
 def test_the_same_cost_typed():
-    typed, built_in = cost("(1 - x)^2 + 100*(y - x^2)^2"), Objective(make_problem("rosenbrock"), TOY)  # type: ignore[arg-type]
+    typed, built_in = cost("(1 - x)^2 + 100*(y - x^2)^2"), objective(make_problem("rosenbrock"))
     for w in np.random.default_rng(0).uniform(-2, 2, (5, 2)):
         for of in (value, gradient_of, hessian_of):
             np.testing.assert_allclose(of(typed, w), of(built_in, w), rtol=1e-12)

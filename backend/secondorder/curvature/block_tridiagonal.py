@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from secondorder.core import Layers, Objective
 from secondorder.network import homogeneous
 from secondorder.pullback import moments, record
-from secondorder.solve import eigenvalues, eigh, inverse_positive, pi, whiten
+from secondorder.solve import eigenvalues, eigh, inverse_positive, pi, unit_diagonal, whiten
 
 Array = jax.Array
 FAULTS = (
@@ -102,10 +102,9 @@ class Whitened(NamedTuple):
 
     @classmethod
     def of(cls, C: Array) -> "Whitened":
-        diagonal = jnp.diagonal(C)
-        scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-        inverse, pivots = whiten(scale[:, None] * C * scale)
-        return cls(C, inverse * scale, jnp.where(jnp.all(diagonal > 0), jnp.min(pivots), 0.0))
+        scaled, scale, has_positive_diagonal = unit_diagonal(C)
+        inverse, pivots = whiten(scaled)
+        return cls(C, inverse * scale, jnp.where(has_positive_diagonal, jnp.min(pivots), 0.0))
 
     @property
     def singular(self) -> Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from secondorder.cg import NEGATIVE, NOT_FINITE, MatrixFree, conjugate_gradient
-from secondorder.core import Batch, Objective, Optimizer, Problem, Step, knob, option, register
+from secondorder.core import Batch, Objective, Optimizer, OptionError, Problem, Step, knob, option, register
 from secondorder.damping import below_rounding
 from secondorder.proximal import DISTANCES, LOSSES, MATRICES, ProximalObjective, proximal_objective
 from secondorder.solve import solve_positive
@@ -15,7 +15,7 @@ from secondorder.solve import solve_positive
 Array = jax.Array
 MOST = 1000  # iterations of conjugate gradients that there is room for
 SUFFICIENT, HALVINGS = 1e-4, 40  # of the line search
-EXACT_IN_CLOSED_FORM, NO_MINIMUM = 1, 2  # of the refusals
+NO_MINIMUM = 1  # of the refusals
 
 
 class Solved(NamedTuple):
@@ -54,10 +54,7 @@ class Proximal(Optimizer):
         r" + \lambda_\text{FSD}\, \mathbb{E}_{\mathbf{x}}[\rho(f(\mathbf{x}, \mathbf{u}), f(\mathbf{x}, \mathbf{w}))]"
         r" + \tfrac{\lambda_\text{WSD}}{2} \|\mathbf{u} - \mathbf{w}\|^2"
     )
-    refusals = (
-        "the closed form needs a loss and a distance that are at most quadratic",
-        "the quadratic proximal objective has no minimum: its matrix is not positive definite",
-    )
+    refusals = ("the quadratic proximal objective has no minimum: its matrix is not positive definite",)
 
     fsd: float = knob(1.0, "λ_FSD", 0.0, 1e6, "weight of the function-space distance", scale="log")
     wsd: float = knob(0.01, "λ_WSD", 0.0, 1e6, "weight of the weight-space distance", scale="log")
@@ -69,6 +66,12 @@ class Proximal(Optimizer):
     distance: str = option("exact", "function-space distance", enum=list(DISTANCES))
     distance_on: str = option("batch", "inputs of the distance", enum=["batch", "previous", "data"])
     solver: str = option("cg", "how it is solved", enum=["closed", "cg", "gradient"])
+
+    def __post_init__(self):
+        if self.solver == "closed" and self._exact:
+            raise OptionError(
+                "the closed form needs a loss and a distance that are at most quadratic", "solver", ["cg", "gradient"]
+            )
 
     @classmethod
     def fit(cls, problem: Problem) -> str | None:
@@ -118,8 +121,6 @@ class Proximal(Optimizer):
 
     def _closed(self, Q: ProximalObjective) -> Solved:
         g = Q.first
-        if not Q.is_quadratic:
-            return Solved(0 * g, Q.costs.start, refused=EXACT_IN_CLOSED_FORM)
         if self.loss == "linear" and self.distance == "none":
             return Solved(-g / self.wsd, Q.costs.start, refused=NO_MINIMUM * (self.wsd == 0))
         A = MatrixFree(Q.curvature(0 * g), g).matrix
