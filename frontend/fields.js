@@ -162,7 +162,8 @@ export function startField({ names, window, count, change, present }) {
   /** @type {Complain} */
   let complain = () => {};
   const numbers = Array.from({ length: count }, (_, i) => {
-    const step = window ? 10 ** Math.floor(Math.log10((window[i][1] - window[i][0]) / 40)) : 0.1;
+    const [low, high] = window?.[i] ?? [0, 4]; // a window has two axes, whatever the number of weights
+    const step = 10 ** Math.floor(Math.log10((high - low) / 40));
     return numberInput({
       label: `Start, ${names[i] ?? i + 1}`,
       complain: (message) => complain(message),

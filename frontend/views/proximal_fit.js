@@ -88,12 +88,14 @@ export function mount({ element, session, signal }) {
   keys.forEach((key, i) =>
     switches.children[i].firstElementChild?.after(h("span", { class: `line-key ${key}`, "aria-hidden": "true" })));
   const handles = [1, 2, 3].map((i) => pointHandle({
-    picture, signal, label: `Point ${i} of the batch`, names: ["x", "t"],
+    picture, signal, label: `Point ${i} of the batch`, names: () => ["x", "t"],
     at: () => (session.interactive && shown && i <= settings.points ? [settings[`x${i}`], settings[`t${i}`]] : null),
-    move: ([x, t]) => {
-      Object.assign(settings, { [`x${i}`]: bounded(`x${i}`, x), [`t${i}`]: bounded(`t${i}`, t) });
+    move: (to) => {
+      const [x, t] = [bounded(`x${i}`, to[0]), bounded(`t${i}`, to[1])];
+      Object.assign(settings, { [`x${i}`]: x, [`t${i}`]: t });
       ask();
       picture.moved();
+      return [x, t];
     },
   }));
   const head = ["update", "terms", ...NUMBERS.map(([, label]) => label)].map((text) => h("th", { scope: "col" }, text));
