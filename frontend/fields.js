@@ -42,10 +42,12 @@ export function frame(path, label, control, ...extra) {
 }
 
 /** The label of a field: its symbol, where it has one, and its title. @param {Schema} schema @param {string} key */
-export const labelOf = (schema, key) => [
-  ...(schema.symbol ? [h("span", { class: "symbol" }, schema.symbol), " "] : []),
-  schema.title ?? key.replaceAll("_", " "),
-];
+export function labelOf({ symbol, title }, key) {
+  const words = title ?? key.replaceAll("_", " ");
+  if (!symbol) return [words];
+  const [letter, index] = symbol.split("_"); // λ_FSD
+  return [h("span", { class: "symbol" }, letter, index ? h("sub", {}, index) : ""), " ", words];
+}
 
 /** @param {number} value */
 const plain = (value) => String(value).replace("e+", "e");
