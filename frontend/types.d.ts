@@ -149,6 +149,8 @@ export interface RunEvent {
   spec: Spec;
   lanes: LaneName[];
   dimension: number;
+  /** N, the training examples. */
+  examples: number;
   columns: string[];
 }
 

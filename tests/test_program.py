@@ -405,6 +405,18 @@ def test_passes_of_a_step_that_adapts_its_damping():
 def test_passes_of_a_batch_are_its_share_of_the_data():
     lane = so.run(problem=DIGITS, optimizers=[GD], steps=7).lanes[0]
     np.testing.assert_allclose(lane.passes, np.arange(8) * 100 / 1348, rtol=1e-12)
+    np.testing.assert_array_equal(lane.examples, np.arange(8) * 100)
+
+
+def test_examples_are_those_of_the_batches_that_were_read():
+    """Batches that do not fill an epoch, and all the data at once: N a step."""
+    for batch, each in ((8, 8), (0, 20)):
+        run = so.run(
+            problem={"name": "powers", "batch": batch}, optimizers=[{"name": "traced", "rate": 2.0**-10}],
+            steps=5, tolerance=0,
+        )  # fmt: skip
+        np.testing.assert_array_equal(run.lanes[0].examples, np.arange(6) * each)
+        assert run.events[0].data["examples"] == 20
 
 
 def test_passes_of_a_line_search_are_what_it_evaluates():

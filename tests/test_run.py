@@ -49,10 +49,10 @@ def test_first_the_run_then_chunks_probes_and_clocks_last_the_end(example):
 def test_the_run_event_tells_id_spec_lanes_and_columns(example):
     spec = parse(EXAMPLE)
     data = read(example)[0][1]
-    assert set(data) == {"id", "spec", "lanes", "dimension", "columns"}
+    assert set(data) == {"id", "spec", "lanes", "dimension", "examples", "columns"}
     assert (data["id"], data["spec"], data["lanes"]) == (spec.id, spec.canonical(), spec.lanes)
-    assert data["dimension"] == 2
-    assert sorted(data["columns"]) == sorted(["loss", "gradient_norm", "step_norm", "slope", "passes", "w"])
+    assert (data["dimension"], data["examples"]) == (2, 1)
+    assert sorted(data["columns"]) == sorted(["loss", "gradient_norm", "step_norm", "slope", "passes", "examples", "w"])
     assert (data["columns"][0], data["columns"][-1]) == ("loss", "w")
     assert [lane["optimizer"] for lane in data["lanes"]] == ["newton", *["damped-newton"] * 3]
 
@@ -60,7 +60,7 @@ def test_the_run_event_tells_id_spec_lanes_and_columns(example):
 @pytest.mark.parametrize("lane", range(4))
 def test_every_lane_has_the_rows_from_its_start_to_its_end(example, lane):
     columns = rows(example, lane)
-    assert set(columns) == {"loss", "gradient_norm", "step_norm", "slope", "passes", "w"}
+    assert set(columns) == {"loss", "gradient_norm", "step_norm", "slope", "passes", "examples", "w"}
     assert columns["w"][0].tolist() == [2.5, -1.0]
     assert len(columns["loss"]) == ends(example)[lane]["step"] + 1
     assert (ends(example)[lane]["lane"], len(ends(example))) == (lane, 4)
@@ -130,11 +130,11 @@ def test_weights_are_sent_up_to_three(size, shown):
 def test_columns_of_all_programs_are_told_and_each_lane_has_its_own():
     adapting = DAMPED | {"adapt": "levenberg-marquardt"}
     stream = told(problem=ROSENBROCK, optimizers=[NEWTON, adapting], steps=5)
-    common = {"loss", "gradient_norm", "step_norm", "slope", "passes", "w"}
+    common = {"loss", "gradient_norm", "step_norm", "slope", "passes", "examples", "w"}
     assert set(rows(stream, 0)) == common
     assert set(rows(stream, 1)) == common | {"damping", "rho"}
     assert set(stream[0].data["columns"]) == common | {"damping", "rho"}
-    assert len(stream[0].data["columns"]) == 8
+    assert len(stream[0].data["columns"]) == 9
 
 
 # --- the same spec, the same bytes ------------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def test_lanes_are_arrays(example):
         assert (lane.status, lane.step, lane.reason) == (end["status"], end["step"], end["reason"])
         assert lane.label == example[0].data["lanes"][number]["label"]
         assert lane.w.tolist() == columns["w"].tolist()
-        for name in ("loss", "gradient_norm", "step_norm", "slope", "passes"):
+        for name in ("loss", "gradient_norm", "step_norm", "slope", "passes", "examples"):
             np.testing.assert_array_equal(getattr(lane, name), columns[name])
         with pytest.raises(AttributeError, match="batch_loss"):
             lane.batch_loss  # noqa: B018

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from secondorder.core import Batch, Data, Objective, Optimizer, Problem, Step, options
-from secondorder.spec import CHUNK_SECONDS, Group, RunSpec, build
+from secondorder.spec import CHUNK_SECONDS, Group, RunSpec
 
 RUNNING, CONVERGED, DIVERGED, STOPPED, BUDGET = range(5)
 STATUS = ("running", "converged", "diverged", "stopped", "budget")
@@ -284,15 +284,19 @@ class Program:
     def __init__(self, spec: RunSpec, group: Group):
         self.spec, self.group = spec, group
         stacked = {name: np.array([knobs[name] for knobs in group.lanes]) for name in group.lanes[0]}
-        optimizer = build(group.cls, stacked | group.options)
+        optimizer = group.optimizer(stacked, len(group.lanes))
         limits = Limits(np.int64(spec.steps), np.float64(spec.tolerance))
         given = canonical(spec.problem), canonical(optimizer), np.uint32(spec.seed), limits
         # On the device once and for all: to bring them at every chunk would take as long as a small network's step.
         self.problem, self.optimizer, self.seed, self.limits = jax.device_put(given)
         self.data = load(spec.problem, spec.seed)
         starts = np.tile(first_weights(spec), (len(group.lanes), 1))
-        self.sizes = build(group.cls, group.lanes[0] | group.options).batches(spec.problem, spec.steps)
+        self.sizes = group.optimizer(group.lanes[0]).batches(spec.problem, spec.steps)
         self.sampled = any(size for _, size in self.sizes)
+        # Fetched before each row: every step fetches its batch. Known beforehand, so the loop does not count it.
+        firsts, sizes = np.transpose(self.sizes)
+        fetched = np.repeat(np.where(sizes, sizes, len(self.data.train.inputs)), np.diff([*firsts, spec.steps]))
+        self.examples = np.concatenate([[0], np.cumsum(fetched)])
         self.order = np.arange(len(self.data.train.inputs) if self.sampled else 0, dtype=np.int32)
         # On a CPU, lanes that together would not stay in a core's cache step one after the other.
         self.in_turns = spec.memory_of(group) > CACHE and jax.default_backend() == "cpu"
@@ -311,7 +315,7 @@ class Program:
     def columns(self) -> list[str]:
         """Names of the telemetry's columns, in the order in which a reader wants them."""
         extra = ["batch_loss"] * self.sampled + ["test_loss"] * (self.data.test is not None)
-        usual = ["loss", *extra, "gradient_norm", "step_norm", "slope", "passes"]
+        usual = ["loss", *extra, "gradient_norm", "step_norm", "slope", "passes", "examples"]
         return usual + [name for name in self.lanes.led if name not in usual]  # then what the optimizer adds
 
     def _run(self, turns: int, size: int):
@@ -360,7 +364,8 @@ class Program:
             Chunk(
                 lane,
                 first,
-                {name: column[lane, :count] for name, column in rows.items()},
+                {name: column[lane, :count] for name, column in rows.items()}
+                | {"examples": self.examples[first : first + count]},
                 dampings[lane, :count],
                 status[lane] != RUNNING,
             )

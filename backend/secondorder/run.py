@@ -43,7 +43,14 @@ def events(spec: RunSpec) -> Generator[Event, None, None]:
     dimension = spec.problem.dimension
     if dimension <= SHOWN_WEIGHTS:
         columns.append("w")
-    told = {"id": spec.id, "spec": spec.canonical(), "lanes": spec.lanes, "dimension": dimension, "columns": columns}
+    told = {
+        "id": spec.id,
+        "spec": spec.canonical(),
+        "lanes": spec.lanes,
+        "dimension": dimension,
+        "examples": spec.problem.examples,
+        "columns": columns,
+    }
     yield Event("run", told)
     path, waiting = recent.begin(spec.id), deque(programs)
     try:
@@ -104,6 +111,7 @@ class RunLane:
     status: str
     step: int
     reason: str
+    coordinates: dict[str, Any] | None = None  # what the optimizer worked in, where that is not w
 
     def __getattr__(self, name: str) -> np.ndarray:
         try:

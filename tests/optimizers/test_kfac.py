@@ -214,6 +214,7 @@ def test_a_growing_batch_is_what_steps_are_charged_for():
     assert shares[0] == pytest.approx(0.6)
     assert (np.diff(shares[:4]) >= 0).all()
     np.testing.assert_allclose(shares[4:], 1.0)
+    np.testing.assert_allclose(np.diff(lane.examples), 100 * shares)
     assert lane.batch_loss[0] != lane.loss[0]
     np.testing.assert_allclose(lane.batch_loss[5:], lane.loss[5:], rtol=1e-6)
 

@@ -551,6 +551,7 @@ def _run_event(run: Run) -> bytes:
         "spec": spec.canonical(),
         "lanes": spec.lanes,
         "dimension": spec.problem.dimension,
+        "examples": spec.problem.examples,
         "columns": [],
     }
     return b"id: 0\nevent: run\ndata: " + orjson.dumps(told) + b"\n\n"
