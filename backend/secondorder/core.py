@@ -371,6 +371,7 @@ class Point(NamedTuple):
     window: Any  # (2, 2): low and high along each axis of the plane
     damping: Any  # η of the lane there, NaN where it has none
     stage: Any = 0  # which part of an answer that is measured in stages
+    held_out: Batch | None = None  # the examples that no step has seen, where there are some
 
 
 class Probe(Named):

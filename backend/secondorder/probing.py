@@ -17,7 +17,7 @@ MARGIN = 2.0  # around a point that is asked for alone, where the problem tells 
 @jax.jit
 def _measure(probe: Probe, problem: Problem, data: Data, seed: Any, point: Point):
     probe, problem = in_precision(problem.dtype, probe, problem)
-    return probe.measure(Objective(problem, data.train, 0, step_key(seed, 0)), point)
+    return probe.measure(Objective(problem, data.train, 0, step_key(seed, 0)), point._replace(held_out=data.test))
 
 
 class Answer(NamedTuple):

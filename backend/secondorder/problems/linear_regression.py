@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from secondorder.core import Data, Problem, knob, option, register
+from secondorder.core import Batch, Data, Problem, knob, option, register
 from secondorder.data import HELD_OUT, diabetes, split
 from secondorder.likelihoods import SquaredError
 from secondorder.network import Network
@@ -23,6 +23,11 @@ class LinearRegression(Problem):
     Features and target are standardized by the population deviation over the training data; then every feature is
     moved to the mean ``shift``, since measurements are not centred by nature. With one feature
     F = [[1 + shift², shift], [shift, 1]]. Weights stand in feature order, the intercept (not penalized) last.
+
+    ``noise`` makes the training targets t + noise · N(0, 1), from the seed; held-out targets stay as they are.
+    Ill-conditioned directions then hold mostly noise: with all 10 features, shift 0, held_out 0.8 and noise 1 gradient
+    descent stopped after 10 steps of rate 0.1 has a lower held-out loss than the minimum of the cost, which is Newton's
+    first step, with each of the seeds 0 to 19 (median 0.296 against 0.374); without noise with 10 of them (both 0.286).
     """
 
     name = "linear-regression"
@@ -43,6 +48,7 @@ class LinearRegression(Problem):
                              items={"type": "string", "enum": FEATURES}, maxItems=10, uniqueItems=True)  # fmt: skip
     shift: float = option(1.0, "mean of each feature, in its deviations (0: centred)", minimum=0.0, maximum=3.0)
     held_out: float = option(0.0, **HELD_OUT)
+    noise: float = option(0.0, "noise in the training targets, in their deviations", minimum=0.0, maximum=10.0)
     dtype: str = option("float64", "precision", enum=["float64", "float32"])
 
     @property
@@ -70,10 +76,15 @@ class LinearRegression(Problem):
 
         def standardized(batch):
             inputs = (batch.inputs - mean) / deviation + self.shift
-            targets = (batch.targets - t_mean) / t_deviation
-            return batch._replace(inputs=inputs.astype(self.dtype), targets=targets.astype(self.dtype))
+            return batch._replace(inputs=inputs, targets=(batch.targets - t_mean) / t_deviation)
 
-        return Data(standardized(train), standardized(test) if test else None)
+        def cast(batch):
+            return Batch(*(part.astype(self.dtype) for part in batch))
+
+        train = standardized(train)
+        noise = np.random.default_rng([seed, 3]).standard_normal(train.targets.shape)
+        noisy = train._replace(targets=train.targets + self.noise * noise)
+        return Data(cast(noisy), cast(standardized(test)) if test else None)
 
     def start(self, seed: int) -> np.ndarray:
         # Of two weights a start from which the way is worth looking at: across the valley, and then along it.
