@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from secondorder import catalog, core, optimizers, probes, problems
-from secondorder.spec import build
+from secondorder.spec import SpecError, build, parse
 
 PACKAGES = {"problems": problems, "optimizers": optimizers, "probes": probes}
 ALL = {
@@ -21,7 +21,7 @@ ALL = {
     "probes": catalog.all_probes(),
 }
 EVERY = [(kind, name) for kind, found in ALL.items() for name in found]
-TOLD = {kind: {part["name"]: part for part in told} for kind, told in catalog.describe().items()}
+TOLD = {kind: {part["name"]: part for part in catalog.describe()[kind]} for kind in ALL}
 
 FOUND = '''
 """A file dropped into the folder."""
@@ -98,9 +98,53 @@ def test_a_new_file_is_found_by_itself(tmp_path, monkeypatch):
 
 def test_it_is_json():
     told = orjson.loads(orjson.dumps(catalog.describe()))
-    assert {kind: [part["name"] for part in parts] for kind, parts in told.items()} == {
-        kind: list(found) for kind, found in ALL.items()
-    }
+    assert told.keys() == {*ALL, "coordinates"}
+    for kind, found in ALL.items():
+        assert [part["name"] for part in told[kind]] == list(found)
+
+
+@pytest.mark.parametrize(
+    ("told", "valid"),
+    [
+        ({"matrix": [[1, 0.5], [0, 1]]}, True),
+        ({"matrix": [[1, 0.5], [0, 1]], "shift": [0, -1e6]}, True),
+        ({"inputs": {"scale": 1e3, "shift": -100}}, True),
+        ({"inputs": {}}, True),
+        ({}, False),
+        ({"shift": [0, 0]}, False),
+        ({"matrix": [[1, 0], [0, 1]], "inputs": {}}, False),
+        ({"matrix": [[1e7, 0], [0, 1]]}, False),
+        ({"inputs": {"scale": 0}}, False),
+        ({"inputs": {"shift": 101}}, False),
+        ({"inputs": {"scales": 1}}, False),
+    ],
+    ids=str,
+)
+def test_the_schema_of_coordinates_allows_what_a_spec_may_have(told, valid):
+    """By its own words: the one form of which every field is known, none is missing, and each is within its bounds."""
+
+    def holds(schema, value):
+        if schema["type"] == "object":
+            fields = schema["properties"]
+            return (
+                value.keys() <= fields.keys()
+                and set(schema.get("required", ())) <= value.keys()
+                and all(holds(fields[name], each) for name, each in value.items())
+            )
+        if schema["type"] == "array":
+            inside = schema["minItems"] <= len(value) <= schema["maxItems"]
+            return inside and all(holds(schema["items"], each) for each in value)
+        return schema["minimum"] <= value <= schema["maximum"]
+
+    forms = catalog.describe()["coordinates"]["oneOf"]
+    assert sum(holds(form, told) for form in forms) == valid
+    name = "rosenbrock" if "matrix" in told else "digits-classifier"
+    asked = {"problem": {"name": name}, "optimizers": [{"name": "adam", "coordinates": told}]}
+    if valid:
+        parse(asked)
+    else:
+        with pytest.raises(SpecError):
+            parse(asked)
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)

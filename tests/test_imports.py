@@ -37,6 +37,7 @@ LAYERS = {
     "cg": Layer(set(), MATHEMATICS),
     "likelihoods": Layer(set(), MATHEMATICS),
     "pullback": Layer({"core"}, MATHEMATICS),
+    "coordinates": Layer({"core"}, MATHEMATICS),
     "curvature": Layer({"core", "solve", "cg", "pullback", "network"}, MATHEMATICS),
     "damping": Layer({"core", "solve"}, MATHEMATICS),
     "factored": Layer({"core", "damping"}, MATHEMATICS),
@@ -54,8 +55,8 @@ LAYERS = {
         {"core", "solve", "cg", "lanczos", "pullback", "curvature", "damping", "preconditioning"}, MATHEMATICS
     ),
     # The catalog finds the files of these folders by itself; whoever stands above it knows them through it alone.
-    "catalog": Layer({"core", "problems", "optimizers", "probes"}, {"math_core"}),
-    "spec": Layer({"core", "catalog"}, {"numpy", "orjson", "pydantic", "pydantic_core"}),
+    "catalog": Layer({"core", "coordinates", "problems", "optimizers", "probes"}, {"math_core"}),
+    "spec": Layer({"core", "catalog", "coordinates"}, {"numpy", "orjson", "pydantic", "pydantic_core"}),
     # From here on JAX is at work: the compiled loop, what it leaves behind, the probes, and the run that leads them.
     "program": Layer({"core", "spec"}, MATHEMATICS),
     "trajectories": Layer({"core", "spec", "program"}, MATHEMATICS),

@@ -39,6 +39,11 @@ def asking(name: str, **fields: Any) -> dict[str, Any]:
     return body(probes=[{"name": name, **fields}])
 
 
+def there(told: Any, problem: dict[str, Any] | None = None, name: str = "gradient-descent") -> dict[str, Any]:
+    """An optimizer in other coordinates."""
+    return {"problem": problem or {"name": "rosenbrock"}, "optimizers": [{"name": name, "coordinates": told}]}
+
+
 def refused(asked: bytes | dict[str, Any]) -> SpecError:
     with pytest.raises(SpecError) as caught:
         parse(asked)
@@ -47,6 +52,8 @@ def refused(asked: bytes | dict[str, Any]) -> SpecError:
 
 # What is wrong: (body, message, at, allowed), all answered 422. NUMBER and so on are the validator's words.
 NUMBER, INTEGER, LIST, OBJECT = (f"must be a valid {kind}" for kind in ("number", "integer", "list", "dictionary"))
+R = [[1, 0.5], [0, 1]]
+EITHER, FORMS = "either a matrix R and a shift b, or inputs", [["matrix", "shift"], ["inputs"]]
 REFUSED: dict[str, tuple[Any, str, str, Any]] = {
     "unknown field": (body(colour=1), "unknown field 'colour'", "colour", FIELDS),
     "misspelt field": (body(step=1), "unknown field 'step'; did you mean 'steps'?", "step", FIELDS),
@@ -60,7 +67,7 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         optimizer("newton", damping=1),
         "unknown field 'damping'",
         "optimizers[0].damping",
-        ["name"],
+        ["coordinates", "name"],
     ),
     "unknown field of a probe": (
         asking("spectrum", matrx=1),
@@ -294,6 +301,174 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         "probes[0]",
         None,
     ),
+    "coordinates that are no object": (there([1, 2]), OBJECT, "optimizers[0].coordinates", None),
+    "coordinates that are null": (there(None), OBJECT, "optimizers[0].coordinates", None),
+    "coordinates without a word": (there({}), EITHER, "optimizers[0].coordinates", FORMS),
+    "coordinates of both kinds": (there({"matrix": R, "inputs": {}}), EITHER, "optimizers[0].coordinates", FORMS),
+    "a shift without a matrix": (there({"shift": [0, 1]}), EITHER, "optimizers[0].coordinates", FORMS),
+    "a weights' shift of inputs": (
+        there({"inputs": {}, "shift": [0, 1]}, NETWORK),
+        EITHER,
+        "optimizers[0].coordinates",
+        FORMS,
+    ),
+    "a misspelt field of coordinates": (
+        there({"matrx": R}),
+        "unknown field 'matrx'; did you mean 'matrix'?",
+        "optimizers[0].coordinates.matrx",
+        ["inputs", "matrix", "shift"],
+    ),
+    "misspelt coordinates": (
+        optimizer("newton", coordinate={"matrix": R}),
+        "unknown field 'coordinate'; did you mean 'coordinates'?",
+        "optimizers[0].coordinate",
+        ["coordinates", "name"],
+    ),
+    "a number for R": (there({"matrix": 2}), LIST, "optimizers[0].coordinates.matrix", None),
+    "null for R": (there({"matrix": None}), LIST, "optimizers[0].coordinates.matrix", None),
+    "a string in R": (there({"matrix": [[1, "0"], [0, 1]]}), NUMBER, "optimizers[0].coordinates.matrix[0][1]", None),
+    "too large a number in R": (
+        there({"matrix": [[1, 0], [0, 1e7]]}),
+        "must be less than or equal to 1000000",
+        "optimizers[0].coordinates.matrix[1][1]",
+        {"le": 1e6},
+    ),
+    "too many rows": (
+        there({"matrix": [[1]] * 4}),
+        "list should have at most 3 items after validation, not 4",
+        "optimizers[0].coordinates.matrix",
+        {"max_length": 3},
+    ),
+    "R that is not square": (
+        there({"matrix": [[1, 0, 0], [0, 1, 0]]}),
+        "R must have a row and a column for each of 2 weights",
+        "optimizers[0].coordinates.matrix",
+        [2, 2],
+    ),
+    "R that is ragged": (
+        there({"matrix": [[1, 0], [0]]}),
+        "R must have a row and a column for each of 2 weights",
+        "optimizers[0].coordinates.matrix",
+        [2, 2],
+    ),
+    "R of another size": (
+        there({"matrix": R}, {"name": "quadratic", "size": 3}),
+        "R must have a row and a column for each of 3 weights",
+        "optimizers[0].coordinates.matrix",
+        [3, 3],
+    ),
+    "b of another size": (
+        there({"matrix": R, "shift": [0]}),
+        "b must have a number for each of 2 weights",
+        "optimizers[0].coordinates.shift",
+        2,
+    ),
+    "too large a b": (
+        there({"matrix": R, "shift": [0, -1e7]}),
+        "must be greater than or equal to -1000000",
+        "optimizers[0].coordinates.shift[1]",
+        {"ge": -1e6},
+    ),
+    "a sweep over R": (there({"matrix": [R, R]}), NUMBER, "optimizers[0].coordinates.matrix[0][0]", None),
+    "a singular R": (
+        there({"matrix": [[1, 2], [0, 0]]}),
+        "R is singular",
+        "optimizers[0].coordinates.matrix",
+        "a condition number of at most 1e+06",
+    ),
+    "an R of zeros": (
+        there({"matrix": [[0, 0], [0, 0]]}),
+        "R is singular",
+        "optimizers[0].coordinates.matrix",
+        "a condition number of at most 1e+06",
+    ),
+    "an R that is close to singular": (
+        there({"matrix": [[1, 0], [0, 1e-7]]}),
+        "R is close to singular: condition number 1e+07",
+        "optimizers[0].coordinates.matrix",
+        "a condition number of at most 1e+06",
+    ),
+    "an R that is close to singular in float32": (
+        there({"matrix": [[1, 0], [0, 5e-4]]},
+              {"name": "logistic-regression", "features": ["mean radius"], "l2": 0, "dtype": "float32"}),
+        "R is close to singular: condition number 2e+03",
+        "optimizers[0].coordinates.matrix",
+        "a condition number of at most 1000",
+    ),
+    "an R that is too small": (
+        there({"matrix": [[1e-300, 0], [0, 1e-300]]}),
+        "R is too small: no more than 1e-300 times any vector",
+        "optimizers[0].coordinates.matrix",
+        "a largest singular value of at least 1e-06",
+    ),
+    "R for many weights": (
+        there({"matrix": R}, NETWORK),
+        "a matrix R is for at most 3 weights; this problem has 2410",
+        "optimizers[0].coordinates.matrix",
+        ["inputs"],
+    ),
+    "R for many weights without layers": (
+        there({"matrix": R}, {"name": "quadratic", "size": 4}),
+        "a matrix R is for at most 3 weights; this problem has 4",
+        "optimizers[0].coordinates.matrix",
+        None,
+    ),
+    "an l2 penalty in other coordinates": (
+        there({"matrix": R}, {"name": "logistic-regression", "features": ["mean radius"]}),
+        "logistic-regression has an l2 penalty, which in other coordinates is another one: set it to 0",
+        "optimizers[0].coordinates",
+        {"problem.l2": 0.0},
+    ),
+    "an l2 penalty on other inputs": (
+        there({"inputs": {}}, {"name": "digits-autoencoder"}),
+        "digits-autoencoder has an l2 penalty, which in other coordinates is another one: set it to 0",
+        "optimizers[0].coordinates",
+        {"problem.l2": 0.0},
+    ),
+    "inputs of no layers": (
+        there({"inputs": {"scale": 2}}),
+        "rosenbrock has no layers, whose inputs could be in other units",
+        "optimizers[0].coordinates.inputs",
+        ["matrix"],
+    ),
+    "inputs that are no object": (there({"inputs": 2}, NETWORK), OBJECT, "optimizers[0].coordinates.inputs", None),
+    "a misspelt field of inputs": (
+        there({"inputs": {"scales": 2}}, NETWORK),
+        "unknown field 'scales'; did you mean 'scale'?",
+        "optimizers[0].coordinates.inputs.scales",
+        ["scale", "shift"],
+    ),
+    "inputs scaled by 0": (
+        there({"inputs": {"scale": 0}}, NETWORK),
+        "must be greater than or equal to 0.001",
+        "optimizers[0].coordinates.inputs.scale",
+        {"ge": 1e-3},
+    ),
+    "inputs shifted too far": (
+        there({"inputs": {"shift": 101}}, NETWORK),
+        "must be less than or equal to 100",
+        "optimizers[0].coordinates.inputs.shift",
+        {"le": 100.0},
+    ),
+    "null for an inputs' scale": (
+        there({"inputs": {"scale": None}}, NETWORK),
+        NUMBER,
+        "optimizers[0].coordinates.inputs.scale",
+        None,
+    ),
+    "a sweep over the inputs' scale": (
+        there({"inputs": {"scale": [1, 2]}}, NETWORK),
+        "only an optimizer's knob can be a list of values",
+        "optimizers[0].coordinates.inputs.scale",
+        "one number",
+    ),
+    "layers in coordinates that have none": (
+        there({"matrix": R}, {"name": "logistic-regression", "features": ["mean radius"], "l2": 0}, "kfac"),
+        ("kfac does not fit these coordinates: "
+         "needs a network made of layers, whose inputs and pre-activations can be looked at"),
+        "optimizers[0].coordinates",
+        ["inputs"],
+    ),
     "too many lanes": (
         body(optimizers=[{"name": "damped-newton", "damping": [0.1] * 200}, {"name": "newton"}] * 2),
         "402 lanes",
@@ -524,6 +699,20 @@ def test_names_alone_are_enough():
     }
 
 
+def test_coordinates_have_defaults_and_are_told_of_their_lanes_alone():
+    shift, inputs = [0.0, 0.0], {"scale": 1.0, "shift": 0.0}
+    asked = optimizer("damped-newton", damping=[0.1, 1], coordinates={"matrix": [[1, 0], [0, 2]]})
+    read = parse(asked | {"optimizers": [{"name": "newton"}, *asked["optimizers"]]})
+    assert read.optimizers[1]["coordinates"] == {"matrix": [[1.0, 0.0], [0.0, 2.0]], "shift": shift}
+    assert ["coordinates" in lane for lane in read.lanes] == [False, True, True]
+    assert read.lanes[2]["label"] == "Damped Newton · η = 1, R = [1 0; 0 2]"
+    assert parse(there({"inputs": {}}, NETWORK)).optimizers[0]["coordinates"] == {"inputs": inputs}
+    asked = there({"inputs": {"scale": 2, "shift": -1}}, NETWORK)
+    assert parse(asked).lanes[0]["label"] == "Gradient descent · x̃ = 2x - 1"
+    asked = there({"matrix": [[2, 0], [0, 1]], "shift": [0.5, 0]})
+    assert parse(asked).lanes[0]["label"] == "Gradient descent · R = [2 0; 0 1], b = (0.5, 0)"
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "start", "tolerance"),
     [
@@ -599,6 +788,8 @@ OTHER = {
     "list of one": damped([0.5]),
     "list": damped([0.5, 0.6]),
     "order of a list": damped([0.6, 0.5]),
+    "coordinates": optimizer("newton", coordinates={"matrix": R}),
+    "other coordinates": optimizer("newton", coordinates={"matrix": R, "shift": [0, 1]}),
     "probe": asking("spectrum"),
     "every": asking("spectrum", every=2),
 }
@@ -627,7 +818,7 @@ def test_reading_touches_no_device():
         "assert not xla_bridge.backends_are_initialized()\n"
         "print('none')\n"
     )
-    asked = [EXAMPLE, *map(problem, catalog.all_problems())]
+    asked = [EXAMPLE, there({"matrix": R}), there({"inputs": {}}, NETWORK), *map(problem, catalog.all_problems())]
     done = subprocess.run([sys.executable, "-c", code], input=orjson.dumps(asked), capture_output=True, check=True)
     assert done.stdout.split() == [b"none"]
 

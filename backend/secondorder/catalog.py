@@ -7,7 +7,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from secondorder import core, optimizers, probes, problems
+from secondorder import coordinates, core, optimizers, probes, problems
 
 
 def _classes(module: ModuleType) -> list[tuple[str, Any]]:
@@ -88,10 +88,12 @@ def _fits(cls: Any) -> dict[str, bool | str]:
 
 
 @cache
-def describe() -> dict[str, list[dict]]:
-    """The catalog as JSON: problems, optimizers and probes with their knobs, and which fits which problem."""
+def describe() -> dict[str, Any]:
+    """The catalog as JSON: problems, optimizers and probes with their knobs, and which fits which problem; and the
+    schema of ``coordinates``, which any optimizer may be given."""
     return {
         "problems": [_tell_problem(cls) for cls in all_problems().values()],
         "optimizers": [_tell(cls) | {"presets": cls.presets, "fits": _fits(cls)} for cls in all_optimizers().values()],
         "probes": [_tell(cls) | {"fits": _fits(cls)} for cls in all_probes().values()],
+        "coordinates": coordinates.schema(),
     }

@@ -17,7 +17,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from secondorder import catalog, core
+from secondorder import catalog, coordinates, core
 
 VERSION = version("secondorder")
 LIMITS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")  # what pydantic tells of a bound
@@ -67,6 +67,16 @@ class _ProbeBody(_Strict):
     step: int = Field(0, ge=0, le=MAX_STEPS)
 
 
+Entry = Annotated[float, Field(ge=-coordinates.LARGEST, le=coordinates.LARGEST)]
+Row = Annotated[list[Entry], Field(min_length=1, max_length=coordinates.MOST_WEIGHTS)]
+
+
+class _Coordinates(_Strict):
+    matrix: Annotated[list[Row], Field(min_length=1, max_length=coordinates.MOST_WEIGHTS)] = cast(list, None)
+    shift: Row = cast(list, None)
+    inputs: dict[str, Any] = cast(dict, None)
+
+
 def _one_or_many(value: Any) -> str:
     return "many" if isinstance(value, list) else "one"
 
@@ -96,8 +106,8 @@ def _option_type(schema: dict) -> tuple[Any, Any]:
 
 
 @cache
-def _model(cls: Any, sweeps: bool = False, extra: tuple = ()) -> type[BaseModel]:
-    fields: dict[str, Any] = {"name": (str, ...)}
+def _model(cls: Any, sweeps: bool = False, extra: tuple = (), named: bool = True) -> type[BaseModel]:
+    fields: dict[str, Any] = {"name": (str, ...)} if named else {}
     fields |= {name: _knob_type(schema, sweeps) for name, schema in core.knobs(cls).items()}
     fields |= {name: _option_type(schema) for name, schema in core.options(cls).items()}
     return create_model(cls.__name__, __base__=_Strict, **fields, **dict(extra))
@@ -235,7 +245,9 @@ def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
         if part["preset"] not in cls.presets:
             raise SpecError("not one of the choices", f"{base}.preset", sorted(cls.presets))
         part = cls.presets[part["preset"]] | {name: value for name, value in part.items() if name != "preset"}
-    canonical = _validate(_model(cls, sweeps=True), part, base).model_dump()
+    extra = (("coordinates", (dict[str, Any], None)),)
+    canonical = _validate(_model(cls, sweeps=True, extra=extra), part, base).model_dump()
+    asked = canonical.pop("coordinates")
     _refuse_missing_matrix(canonical, problem, base)
     for name in core.knobs(cls):
         if canonical[name] is None:
@@ -244,7 +256,57 @@ def _optimizer(part: dict, problem: core.Problem, base: str) -> dict[str, Any]:
         build(cls, {name: canonical[name] for name in core.options(cls)})
     except core.OptionError as error:  # options that do not go together
         raise SpecError(str(error), f"{base}.{error.at}", error.allowed) from None
+    if asked is not None:
+        canonical["coordinates"] = _coordinates(asked, cls, problem, f"{base}.coordinates")
     return canonical
+
+
+def _coordinates(asked: dict, cls: type[core.Optimizer], problem: core.Problem, base: str) -> dict[str, Any]:
+    read = _validate(_Coordinates, asked, base)
+    if (read.matrix is None) == (read.inputs is None) or (read.inputs is not None and read.shift is not None):
+        raise SpecError("either a matrix R and a shift b, or inputs", base, [["matrix", "shift"], ["inputs"]])
+    # Its Hessian would be RᵀLR, and so no diagonal any more.
+    if np.any(np.asarray(getattr(problem, "l2", 0.0))):
+        raise SpecError(f"{problem.name} has an l2 penalty, which in other coordinates is another one: set it to 0",
+                        base, {"problem.l2": 0.0})  # fmt: skip
+    if read.inputs is not None:
+        if problem.network is None:
+            raise SpecError(f"{problem.name} has no layers, whose inputs could be in other units", f"{base}.inputs",
+                            ["matrix"] if problem.dimension <= coordinates.MOST_WEIGHTS else None)  # fmt: skip
+        _refuse_list_for_number(read.inputs, coordinates.Inputs, f"{base}.inputs")
+        model = _model(coordinates.Inputs, named=False)
+        found = _validate(model, read.inputs, f"{base}.inputs").model_dump()
+        own = {name: knob["default"] for name, knob in core.knobs(coordinates.Inputs).items()}
+        told = {"inputs": own | {name: value for name, value in found.items() if value is not None}}
+    else:
+        told = _affine(read, problem, base)
+    lacking = cls.fit(coordinates.read(told).problem(problem))
+    if lacking:
+        raise SpecError(f"{cls.name} does not fit these coordinates: {lacking}", base,
+                        ["inputs"] if problem.network else None)  # fmt: skip
+    return told
+
+
+def _affine(read: _Coordinates, problem: core.Problem, base: str) -> dict[str, Any]:
+    """R and b, R square and far from singular."""
+    n, most = problem.dimension, coordinates.MOST_WEIGHTS
+    if n > most:
+        raise SpecError(f"a matrix R is for at most {most} weights; this problem has {n}", f"{base}.matrix",
+                        ["inputs"] if problem.network else None)  # fmt: skip
+    if [len(row) for row in read.matrix] != [n] * n:
+        raise SpecError(f"R must have a row and a column for each of {n} weights", f"{base}.matrix", [n, n])
+    if read.shift is not None and len(read.shift) != n:
+        raise SpecError(f"b must have a number for each of {n} weights", f"{base}.shift", n)
+    ν = np.linalg.svd(np.array(read.matrix), compute_uv=False)
+    condition = ν[0] / ν[-1] if ν[-1] > 0 else np.inf
+    allowed = coordinates.LARGEST_CONDITION[problem.dtype]
+    if condition > allowed:
+        told = "R is singular" if np.isinf(condition) else f"R is close to singular: condition number {condition:.3g}"
+        raise SpecError(told, f"{base}.matrix", f"a condition number of at most {allowed:g}")
+    if ν[0] < coordinates.SMALLEST:
+        raise SpecError(f"R is too small: no more than {ν[0]:.3g} times any vector", f"{base}.matrix",
+                        f"a largest singular value of at least {coordinates.SMALLEST:g}")  # fmt: skip
+    return {"matrix": read.matrix, "shift": read.shift or [0.0] * n}
 
 
 def _probe(part: dict, problem: core.Problem, base: str, in_run: bool) -> dict[str, Any]:
@@ -296,6 +358,19 @@ class Group:
     def options(self) -> dict[str, Any]:
         return {name: self.canonical[name] for name in core.options(self.cls)}
 
+    @property
+    def coordinates(self) -> dict[str, Any] | None:
+        """What its optimizer works in, where that is not the problem's own weights."""
+        return self.canonical.get("coordinates")
+
+    def optimizer(self, knobs: dict[str, Any], lanes: int | None = None) -> core.Optimizer:
+        """The optimizer of one lane; or of some together, where each of ``knobs`` has a value for each of them."""
+        own = build(self.cls, knobs | self.options)
+        if self.coordinates is None:
+            return own
+        read = coordinates.read(self.coordinates)
+        return coordinates.Reparameterized(own, read if lanes is None else read.of_lanes(lanes))
+
     def label(self, knobs: dict[str, float], problem: core.Problem) -> str:
         schemas = core.knobs(self.cls)
         told = [
@@ -303,6 +378,7 @@ class Group:
             for name, value in knobs.items()
             if isinstance(self.canonical[name], list) or value != catalog.default(self.cls, name, problem)
         ]
+        told += [coordinates.label(self.coordinates)] if self.coordinates else []
         return " ".join([self.cls.title, *(["· " + ", ".join(told)] if told else [])])
 
 
@@ -349,9 +425,10 @@ class RunSpec:
 
     @cached_property
     def lanes(self) -> list[dict[str, Any]]:
-        """Name, label and knobs of each lane, in the order written."""
+        """Name, label and knobs of each lane, and its coordinates where they are others, in the order written."""
         return [
             {"optimizer": group.cls.name, "label": group.label(knobs, self.problem), "knobs": knobs}
+            | ({"coordinates": group.coordinates} if group.coordinates else {})
             for group in self.groups
             for knobs in group.lanes
         ]
@@ -360,7 +437,7 @@ class RunSpec:
         """Seconds on the reference machine of one step of all lanes of a group, its telemetry and probes included."""
         problem, n = self.problem, self.problem.dimension
         # All lanes of a group take their turns together: the longest of them says how long one is.
-        prices = [build(group.cls, knobs | group.options).price(n) for knobs in group.lanes]
+        prices = [group.optimizer(knobs).price(n) for knobs in group.lanes]
         passes, flops = np.max(prices, axis=0).tolist()
         share = (problem.batch_size or problem.examples) / problem.examples
         telemetry = 1.0 if problem.batch_size else 0.3
@@ -386,7 +463,7 @@ class RunSpec:
     def memory_of(self, group: Group) -> float:
         """Bytes that a group's lanes hold at once, to their order."""
         size = np.dtype(self.problem.dtype).itemsize
-        return len(group.lanes) * size * build(group.cls, group.lanes[0] | group.options).room(self.problem)
+        return len(group.lanes) * size * group.optimizer(group.lanes[0]).room(self.problem)
 
     @cached_property
     def memory(self) -> float:
