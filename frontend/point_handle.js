@@ -9,8 +9,9 @@ const REST = 400; // milliseconds after the last key until the move counts as fi
 
 /** @param {{picture: import("./plot.js").Figure, signal: AbortSignal, label: string, names: () => string[],
  *   at: () => Point | null, home?: () => number[] | null, move: (to: Point, live: boolean) => Point}} options
- *   at: where it is, null where it is not shown or cannot be moved. move: told to three digits of the visible range,
- *   and whether it is still under way; tells where the point is then. */
+ *   names: of its coordinates, or of the first alone, which then is all that moves. at: where it is, null where it is
+ *   not shown or cannot be moved. move: told to three digits of the visible range, and whether it is still under way;
+ *   tells where the point is then. */
 export function pointHandle({ picture, signal, label, names, at, home = () => null, move }) {
   const handle = h("div", {
     class: "point-handle", role: "slider", tabindex: "0", "aria-roledescription": "movable point", "aria-label": label,
@@ -66,7 +67,10 @@ export function pointHandle({ picture, signal, label, names, at, home = () => nu
   }, { signal });
 
   handle.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const up = names().length > 1 ? [0, 1] : [1, 0]; // of one coordinate up is more, as on any slider
+    const way = {
+      ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: up, ArrowDown: up.map((to) => -to),
+    }[event.key];
     const from = held ?? at(), x = picture.range("xaxis"), y = picture.range("yaxis");
     const back = event.key === "Home" ? home() : null;
     if (!from || !x || !y || (!way && !back)) return;
@@ -94,9 +98,9 @@ export function pointHandle({ picture, signal, label, names, at, home = () => nu
       if (outside && point && document.activeElement === handle) return;
       handle.hidden = outside;
       if (outside || !point) return;
-      const { left, top } = picture.corner(), [u, v] = names();
+      const { left, top } = picture.corner();
       handle.style.transform = `translate(${left + px}px, ${top + py}px)`;
-      const words = `${u} = ${written(point[0])}, ${v} = ${written(point[1])}`;
+      const words = names().map((coordinate, i) => `${coordinate} = ${written(point[i])}`).join(", ");
       if (handle.getAttribute("aria-valuetext") === words) return;
       const [low, high] = picture.range("xaxis") ?? [point[0], point[0]];
       for (const [name, value] of [["valuenow", point[0]], ["valuemin", low], ["valuemax", high]]) {

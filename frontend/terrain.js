@@ -15,10 +15,14 @@ const RESOLUTION = 121; // points along each axis: fewer show steps in a narrow 
 export const dimension = (session) =>
   session.run?.spec.problem.name === session.spec.problem.name ? session.run.dimension : session.problem.dimension;
 
-/** @param {Session} session @returns {number[] | null} */
-export const startOf = (session) => session.spec.start ?? session.problem.start ?? session.lanes[0]?.w?.[0] ?? null;
+/** Where lanes start: where the spec says, or by default, which the catalog knows for the usual number of weights.
+ * @param {Session} session @returns {number[] | null} */
+export const startOf = (session) =>
+  [session.spec.start, session.problem.start, session.lanes[0]?.w?.[0]].find((w) => w?.length === dimension(session))
+  ?? null;
 
-/** The damping of the step that a lane takes from an iterate: row k tells that of the step that led to it.
+/** The damping of the step that a lane takes from an iterate: row k tells that of the step that led to it. In other
+ * coordinates it is that of another matrix than here.
  * @param {Session} session @param {number} lane @param {number} step @returns {number | null} */
 export function dampingAt(session, lane, step) {
   const { columns, knobs } = session.lanes[lane] ?? { columns: {}, knobs: {} };

@@ -51,7 +51,10 @@ export function mount({ element, session, signal }) {
   signal.addEventListener("abort", () => element.replaceChildren());
   picture.root.after(readout);
 
-  const handle = startHandle({ picture, session, ground, signal, moved: picture.moved });
+  const handle = startHandle({
+    picture, session, signal, names, moved: picture.moved,
+    place: ([x, y]) => (ground.planar() && y !== undefined ? [x, y] : null),
+  });
 
   const iterate = () => {
     const lane = session.lanes[session.selected];

@@ -21,6 +21,7 @@ LESSONS = [
     *("pullback-sampling", "kronecker-factors"),
     "preconditioning",
     "proximal-updates",
+    "two-readings",
 ]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
