@@ -23,6 +23,7 @@ LESSONS = [
     "proximal-updates",
     "two-readings",
 ]
+    "noisy-directions",
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
     "&views=curves&axis=passes&at=4&lane=1"
