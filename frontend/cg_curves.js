@@ -20,6 +20,7 @@ export const METHODS = {
 };
 
 const ROUNDING = 1e-12; // a share smaller than this is nothing worth a number
+const SHARE = 1e-6; // of the error: how many iterations until that is left
 
 /** @param {{name: Method}} curve */
 export const shortOf = ({ name }) => METHODS[name].label.split(",")[0];
@@ -75,6 +76,23 @@ export function curveWords(answer) {
     .flatMap(({ name, loss }) => loss.map((J, k) => ({ name, J: J ?? Infinity, k })))
     .reduce((a, b) => (b.J < a.J ? b : a));
   return `${outcome} The true cost is lowest, ${written(best.J)}, after ${many(best.k)} of ${shortOf(best)}.`;
+}
+
+/** Iterations until a millionth of the error is left: by the bounds 2((√κ − 1)/(√κ + 1))^k (Nocedal & Wright 2006,
+ * eq. 5.36) and ((κ − 1)/(κ + 1))^k (theorem 3.3), about √κ/2 · ln(2/ε) and κ/2 · ln(1/ε); and as measured.
+ * @param {Answer} answer */
+export function boundWords({ condition: κ, curves, bounds }) {
+  if (κ === null || !bounds) return "";
+  const needed = (/** @type {number} */ root, /** @type {number} */ rise) =>
+    Math.max(1, Math.ceil(Math.log(rise / SHARE) / Math.log((root + 1) / (root - 1))));
+  const most = { "conjugate-gradient": needed(Math.sqrt(κ), 2), "gradient-descent": needed(κ, 1) };
+  const told = Object.entries(most).map(([name, limit]) => {
+    const curve = curves.find((c) => c.name === name);
+    const first = curve?.error[0] ?? NaN, k = curve?.error.findIndex((e) => e !== null && e <= SHARE * first) ?? -1;
+    const met = k >= 0 ? `${k}` : `more than ${(curve?.error.length ?? 1) - 1}`;
+    return `${shortOf({ name: /** @type {Method} */ (name) })} ${limit} iterations at most (it took ${met})`;
+  });
+  return `To leave a millionth of the error the bounds allow ${told.join(", ")}.`;
 }
 
 /** The data table: every iterate of every method.

@@ -62,12 +62,20 @@ export function numberInput({ label, change, nudge, complain }) {
     autocomplete: "off",
     "aria-label": label,
   });
-  let shown = NaN;
+  let shown = NaN,
+    typing = false; // what is half written is not overwritten
   const read = () => {
     const text = input.value.trim().replace("−", "-").replace(",", ".");
     return text === "" ? NaN : Number(text);
   };
+  input.addEventListener("input", () => {
+    typing = true;
+  });
+  input.addEventListener("blur", () => {
+    typing = false;
+  });
   input.addEventListener("change", () => {
+    typing = false;
     const value = read();
     if (!Number.isFinite(value)) return complain("Write a number, such as 0.1 or 1e-3.");
     complain(null);
@@ -77,6 +85,7 @@ export function numberInput({ label, change, nudge, complain }) {
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by || !Number.isFinite(read())) return;
     event.preventDefault();
+    typing = false;
     const value = nudge(read(), by);
     input.value = plain(value);
     change((shown = value), false);
@@ -86,6 +95,7 @@ export function numberInput({ label, change, nudge, complain }) {
     /** @param {number | null | undefined} value */
     set(value) {
       shown = value ?? NaN;
+      if (typing) return;
       if (document.activeElement !== input || read() !== shown) {
         input.value = value === null || value === undefined ? "" : plain(value);
       }

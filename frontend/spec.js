@@ -13,7 +13,7 @@ import { written } from "./dom.js";
 /** @typedef {import("./types").Spec} Spec */
 /** @typedef {import("./types").State} State */
 
-export const AXES = /** @type {const} */ (["steps", "passes", "seconds"]);
+export const AXES = /** @type {const} */ (["steps", "examples", "passes", "seconds"]);
 export const HIDEABLE = ["player", "legend", "link"];
 const KEYS = [
   "problem",

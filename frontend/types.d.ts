@@ -105,7 +105,7 @@ export interface Spec {
   probes?: NamedPart[];
 }
 
-export type Axis = "steps" | "passes" | "seconds";
+export type Axis = "steps" | "examples" | "passes" | "seconds";
 
 /** Everything that the page's URL says. */
 export interface State {

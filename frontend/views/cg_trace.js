@@ -2,7 +2,7 @@
 // scrubbed iterate, iteration by iteration, beneath the bounds that the condition number gives.
 
 import { named, unfit } from "../catalog.js";
-import { MATRICES, METHODS, curveWords, gaps, matrixWords, rowsOf, shortOf } from "../cg_curves.js";
+import { MATRICES, METHODS, boundWords, curveWords, gaps, matrixWords, rowsOf, shortOf } from "../cg_curves.js";
 import { h } from "../dom.js";
 import { css } from "../geometry.js";
 import { figure, rgb } from "../plot.js";
@@ -242,7 +242,7 @@ export function mount({ element, session, signal }) {
     if (!shown) return;
     const told = session.lanes[shown.lane], taken = told?.columns.cg_iterations?.[shown.step + 1];
     readout.textContent = [
-      `${told?.label ?? "The lane"}, step ${shown.step}: ${matrixWords(shown)}`, curveWords(shown),
+      `${told?.label ?? "The lane"}, step ${shown.step}: ${matrixWords(shown)}`, curveWords(shown), boundWords(shown),
       taken ? `The lane’s own step took ${taken} iterations.` : "",
     ].join(" ");
   }

@@ -102,7 +102,7 @@ export function mount({ element, session, signal }) {
   const body = h("tbody");
   const region = { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "What the updates did" };
   const numbers = h("div", region,
-    h("table", { class: "proximal-numbers" }, h("thead", {}, h("tr", {}, head)), body));
+    h("table", { class: "view-numbers proximal-numbers" }, h("thead", {}, h("tr", {}, head)), body));
   const readout = h("p", { class: "view-readout" });
   const wrong = h("p", { class: "view-error", role: "status" });
   element.prepend(h("div", { class: "view-controls view-knobs" }, fields), h("div", { class: "view-controls" },

@@ -62,6 +62,29 @@ def test_every_number_is_the_apis(page: Page, server: str) -> None:
     eventually(lambda: check(3, matrix="hessian", iterations=4))
 
 
+def test_the_bounds_are_said_as_numbers_of_iterations(page: Page, server: str) -> None:
+    """Beside how many it took, where that many were made."""
+    figure = opened(page, server + ADDRESS, "cg-trace")
+    figure.get_by_label("damping, as a number").fill("0")
+    page.keyboard.press("Enter")
+    data = asked(page, server, 1, damping=0)
+    κ = data["condition"]
+
+    def first(shares: Any) -> int:
+        return next(k for k, share in enumerate(shares) if share <= 1e-6)
+
+    cg = first(2 * ((κ**0.5 - 1) / (κ**0.5 + 1)) ** k for k in range(10_000))
+    descent = first(((κ - 1) / (κ + 1)) ** k for k in range(10_000))
+    error = {curve["name"]: [e / curve["error"][0] for e in curve["error"]] for curve in data["curves"]}
+    took = first(error["conjugate-gradient"])
+    assert took < cg
+    assert min(error["gradient-descent"]) > 1e-6
+    expect(figure).to_contain_text(
+        f"the bounds allow conjugate gradients {cg} iterations at most (it took {took}),"
+        f" gradient descent {descent} iterations at most (it took more than 50)."
+    )
+
+
 def test_negative_curvature_is_said(page: Page, server: str) -> None:
     address = "/?problem=himmelblau&start=0.5,3&optimizer=gradient-descent&steps=3&at=0&views=cg-trace"
     figure = opened(page, server + address, "cg-trace")

@@ -22,6 +22,7 @@ LESSONS = [
     "preconditioning",
     "proximal-updates",
     "two-readings",
+    *("compute-trade-offs", "cg-against-gradient-descent"),
 ]
     "noisy-directions",
 SWEEP = (

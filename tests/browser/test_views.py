@@ -320,7 +320,9 @@ def ten_rows(figure: Locator) -> None:
 def test_the_curves_cursor_scrubs(page: Page, server: str) -> None:
     figure = opened(page, server + ROSENBROCK + "&views=curves", "curves")
     expect(figure).to_contain_text("Newton, step 3")
-    plot = figure.locator(".plot-overlay").bounding_box()
+    overlay = figure.locator(".plot-plotly .plot-overlay")  # there when Plotly has drawn its axes
+    expect(overlay).to_be_attached()
+    plot = overlay.bounding_box()
     assert plot
     page.mouse.click(plot["x"] + 1, plot["y"] + plot["height"] / 2)
     expect(figure).to_contain_text("Newton, step 0: loss J = 24.2")
