@@ -21,10 +21,10 @@ LESSONS = [
     *("pullback-sampling", "kronecker-factors"),
     "preconditioning",
     "proximal-updates",
-    "two-readings",
     *("compute-trade-offs", "cg-against-gradient-descent"),
-]
+    "two-readings",
     "noisy-directions",
+]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
     "&views=curves&axis=passes&at=4&lane=1"
