@@ -6,6 +6,7 @@ import { equation, prose } from "./catalogue.js";
 import { h, icon, unique } from "./dom.js";
 import { CROSS, numberField, optionField, startField } from "./fields.js";
 import { addMenu } from "./menu.js";
+import { isTwin, replaced } from "./reparameterization.js";
 import { knobField } from "./sliders.js";
 import { textField } from "./text_field.js";
 
@@ -186,8 +187,10 @@ export function controls({ element, session, signal, only = null, notify = () =>
     const entry = named(catalog.optimizers, part.name);
     if (!entry) return [];
     const replace = (/** @type {NamedPart} */ next, /** @type {boolean} */ live) =>
-      session.update({ optimizers: session.spec.optimizers.map((o, i) => (i === index ? next : o)) }, { live });
-    const { knobs, options } = partFields(
+      session.update({ optimizers: replaced(session.spec.optimizers, index, next) }, { live });
+    const twin = isTwin(session.spec.optimizers, index), title = entry.title + (part.coordinates ? " in w̃" : "");
+    if (only && twin) return []; // it has its optimizer's values
+    const { knobs, options } = twin ? { knobs: [], options: [] } : partFields(
       part,
       entry,
       `optimizers[${index}]`,
@@ -195,12 +198,12 @@ export function controls({ element, session, signal, only = null, notify = () =>
       true,
       () => session.spec.optimizers[index],
     );
-    const preset = Object.keys(entry.presets).length > 0 && !only && presetField(entry, index, replace);
+    const preset = Object.keys(entry.presets).length > 0 && !only && !twin && presetField(entry, index, replace);
     const swatches = h("span", { class: "swatches", "aria-hidden": "true" });
     chips.push({ swatches, index });
     if (only) {
       const heading =
-        session.spec.optimizers.length > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, entry.title);
+        session.spec.optimizers.length > 1 && knobs.length + options.length > 0 && h("h3", {}, swatches, title);
       return [heading, ...knobs, ...options].filter((node) => node !== false);
     }
     const remove = h(
@@ -208,7 +211,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
       {
         type: "button",
         class: "icon-button",
-        "aria-label": `Remove ${entry.title}`,
+        "aria-label": `Remove ${title}`,
         title: "Remove",
         onclick: () => session.update({ optimizers: session.spec.optimizers.filter((_, i) => i !== index) }),
       },
@@ -218,9 +221,10 @@ export function controls({ element, session, signal, only = null, notify = () =>
     return [
       group(
         `optimizers[${index}]`,
-        h("div", { class: "group-head" }, h("h3", {}, swatches, entry.title), remove),
-        equation(entry),
-        about(entry),
+        h("div", { class: "group-head" }, h("h3", {}, swatches, title), remove),
+        ...(twin
+          ? [h("div", { class: "about" }, h("p", {}, "The same values as in w; the figure “Invariance” sets the coordinates."))]
+          : [equation(entry), about(entry)]),
         preset,
         ...knobs,
         ...(options.length > SHOWN_OPTIONS ? [more(options, "Structure and schedule")] : options),
@@ -234,9 +238,12 @@ export function controls({ element, session, signal, only = null, notify = () =>
     const sets = { usual: {}, ...entry.presets };
     const schema = { type: "string", default: "usual", title: "values", enum: [...Object.keys(sets), "own"] };
     const path = `optimizers[${index}].preset`;
-    const change = (/** @type {keyof typeof sets} */ chosen) => sets[chosen] && replace({ name: entry.name, ...sets[chosen] }, false);
+    const change = (/** @type {keyof typeof sets} */ chosen) => {
+      const { coordinates } = session.spec.optimizers[index] ?? {};
+      if (sets[chosen]) replace({ name: entry.name, ...sets[chosen], ...(coordinates && { coordinates }) }, false);
+    };
     const present = () => {
-      const values = Object.entries(session.spec.optimizers[index] ?? {}).filter(([key]) => key !== "name");
+      const values = Object.entries(session.spec.optimizers[index] ?? {}).filter(([key]) => !["name", "coordinates"].includes(key));
       const same = (/** @type {Record<string, any>} */ set) =>
         values.length === Object.keys(set).length &&
         values.every(([key, value]) => JSON.stringify(set[key]) === JSON.stringify(value));
@@ -269,7 +276,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
   /** Shows the present spec; what stays keeps its elements, so that focus and dragging survive. */
   function sync() {
     const { spec } = session;
-    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o) => o.name)]);
+    const now = JSON.stringify([spec.problem.name, spec.optimizers.map((o, i) => [o.name, Boolean(o.coordinates), isTwin(spec.optimizers, i)])]);
     if (now !== built) {
       const focused = element.contains(document.activeElement)
         ? document.activeElement?.closest("[data-path]")?.getAttribute("data-path")

@@ -112,6 +112,20 @@ export function mark(context, shape, x, y, { colour, halo, size = 6 }) {
   context.stroke();
 }
 
+/** A word centred on a pixel, legible on any ground. @param {CanvasRenderingContext2D} context @param {string} text
+ * @param {number} x @param {number} y @param {import("./plot.js").Theme} theme */
+export function word(context, text, x, y, { paper, ink, font }) {
+  context.font = `13px ${font}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = css(paper);
+  context.strokeText(text, x, y);
+  context.fillStyle = css(ink);
+  context.fillText(text, x, y);
+}
+
 /** A curve in data coordinates; what lies too far out for a canvas is left out.
  * @param {CanvasRenderingContext2D} context @param {(number | null)[][]} points
  * @param {import("./geometry.js").ToPixel} toPixel */
@@ -156,4 +170,41 @@ export function thinned({ x, y }, toPixel, width, height) {
   }
   finish();
   return path;
+}
+
+/** A second path over the first: dashed up to `step` and a ring a step, so that where they agree both are seen.
+ * @param {CanvasRenderingContext2D} context @param {Trail} path @param {number} step
+ * @param {{colour: RGB, halo: RGB}} style */
+export function drawTwin(context, path, step, { colour, halo }) {
+  const n = path.step.length, head = locate(path, step);
+  if (!n) return;
+  const passed = head ? head.index : path.step[0] <= step ? n - 1 : -1;
+  context.lineCap = "butt";
+  context.setLineDash([6, 5]);
+  for (const [from, to, alpha] of [[0, passed, 1], [Math.max(passed, 0), n - 1, 0.35]]) {
+    context.strokeStyle = css(colour, alpha);
+    context.lineWidth = 2.2;
+    context.beginPath();
+    follow(context, path, from, to);
+    context.stroke();
+  }
+  context.setLineDash([]);
+  let x = -1e9, y = -1e9;
+  context.strokeStyle = css(colour);
+  context.lineWidth = 1.6;
+  for (let k = 0; k <= passed; k++) {
+    if (path.cut[k] || (path.x[k] - x) ** 2 + (path.y[k] - y) ** 2 < 64) continue;
+    [x, y] = [path.x[k], path.y[k]];
+    context.beginPath();
+    context.arc(x, y, 4.2, 0, 7);
+    context.stroke();
+  }
+  if (!head || path.cut[head.index]) return;
+  context.beginPath();
+  context.arc(head.x, head.y, 8, 0, 7);
+  for (const [width, style] of /** @type {[number, string][]} */ ([[4.5, css(halo)], [2.4, css(colour)]])) {
+    context.lineWidth = width;
+    context.strokeStyle = style;
+    context.stroke();
+  }
 }

@@ -4,6 +4,7 @@
 //   ?problem=logistic-cost&start=3,-1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40&views=landscape,curves&at=12
 
 import { firstSpec, lanesOf, MOST_LANES, MOST_STEPS, plain, stateOf, unfit } from "./catalog.js";
+import { fieldsOf, PREFIX, readFields } from "./coordinates_text.js";
 import { written } from "./dom.js";
 
 /** @typedef {import("./types").Catalog} Catalog */
@@ -54,8 +55,8 @@ function text(value) {
 }
 
 /** @param {NamedPart} part */
-function partText({ name, ...rest }) {
-  const fields = Object.entries(rest)
+function partText({ name, coordinates, ...rest }) {
+  const fields = [...Object.entries(rest), ...(coordinates ? fieldsOf(coordinates) : [])]
     .filter(([, v]) => v !== undefined && v !== null)
     .map(([k, v]) => `${k}=${text(v)}`);
   return fields.length ? `${name}:${fields.join(";")}` : name;
@@ -196,6 +197,8 @@ class Reader {
     const part = { name: entry.name };
     const knobs = entry.knobs.properties,
       schemas = { ...knobs, ...entry.options.properties, ...extras };
+    /** @type {Record<string, string>} */
+    const coordinates = {};
     for (const field of colon < 0
       ? []
       : told
@@ -205,6 +208,10 @@ class Reader {
       const equals = field.indexOf("=");
       const key = equals < 0 ? field : field.slice(0, equals),
         value = equals < 0 ? "" : field.slice(equals + 1);
+      if (sweeps && key.startsWith(PREFIX)) {
+        coordinates[key.slice(PREFIX.length)] = value;
+        continue;
+      }
       const known = key in schemas ? key : nearest(key, Object.keys(schemas));
       if (!known || !Object.hasOwn(schemas, known)) {
         this.say(`${entry.title} has no ${quote(key)}: it was left out.`);
@@ -220,6 +227,9 @@ class Reader {
           : this.value(many ? value.split(",")[0] : value, schemas[known], what);
       if (read !== undefined) part[known] = read;
     }
+    const other =
+      Object.keys(coordinates).length > 0 && readFields(coordinates, this.catalog.coordinates, this, entry.title);
+    if (other) part.coordinates = other;
     return { part, entry };
   }
 }
@@ -275,6 +285,12 @@ function readSpec(reader, params, base) {
     const found = reader.part(told, catalog.optimizers, "optimizer", { sweeps: true });
     const lacking = found && unfit(found.entry, entry, problem);
     if (lacking) reader.say(`${found.entry.title} does not fit ${entry.title}: ${lacking}.`);
+    const size = found?.part.coordinates?.matrix?.length;
+    if (found && size && plain(entry, problem) && size !== entry.dimension) {
+      const what = `${found.entry.title}, ${PREFIX}matrix`;
+      reader.say(`${what}: ${entry.title} has ${entry.dimension} weights, not ${size}; it was left out.`);
+      delete found.part.coordinates;
+    }
     return found && !lacking ? [found.part] : [];
   });
   let lanes = 0;

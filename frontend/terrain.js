@@ -25,7 +25,8 @@ export const startOf = (session) =>
  * coordinates it is that of another matrix than here.
  * @param {Session} session @param {number} lane @param {number} step @returns {number | null} */
 export function dampingAt(session, lane, step) {
-  const { columns, knobs } = session.lanes[lane] ?? { columns: {}, knobs: {} };
+  const { columns, knobs, coordinates } = session.lanes[lane] ?? { columns: {}, knobs: {} };
+  if (coordinates) return null;
   return columns.damping?.[step + 1] ?? columns.damping?.[step] ?? knobs.damping ?? null;
 }
 

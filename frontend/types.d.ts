@@ -71,8 +71,17 @@ export interface LessonEntry {
   order: number;
 }
 
+/** What an optimizer works in: w = R w̃ + b with the matrix R and the shift b, or a network's inputs in other units. */
+export interface Coordinates {
+  matrix?: number[][];
+  shift?: number[];
+  inputs?: { scale?: number; shift?: number };
+}
+
 export interface Catalog {
   version: string;
+  /** The schema of `coordinates`, one form for each kind. */
+  coordinates: { oneOf: { properties: Record<string, any> }[] };
   problems: ProblemEntry[];
   optimizers: OptimizerEntry[];
   probes: ProbeEntry[];
@@ -124,6 +133,8 @@ export interface LaneName {
   optimizer: string;
   label: string;
   knobs: Record<string, number>;
+  /** What its optimizer works in, where that is not the problem's own weights. */
+  coordinates?: Coordinates;
 }
 
 /** A lane with every row that has arrived: columns[c][k] is column c at step k. */
@@ -249,6 +260,8 @@ export interface Session extends EventTarget {
   listen(on: (event: SessionEvent) => void, options?: { signal?: AbortSignal }): void;
   /** Replaces parts of the spec and starts the run; the newest call wins, an older run under way is aborted. */
   update(change: Partial<Spec>, options?: { live?: boolean }): void;
+  /** The same where the server finds nothing wrong with it; else all stays as it is, and what is wrong is told. */
+  attempt(change: Partial<Spec>, options?: { live?: boolean }): Promise<void>;
   /** Asks a probe at a lane's step of the present run (cached; aborted with the run). */
   probe(probe: NamedPart, at?: { lane: number; step: number }, following?: Following): Promise<any>;
   /** Asks a probe at given weights of the present problem. */

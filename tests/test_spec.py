@@ -445,10 +445,10 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         {"ge": 1e-3},
     ),
     "inputs shifted too far": (
-        there({"inputs": {"shift": 101}}, NETWORK),
-        "must be less than or equal to 100",
+        there({"inputs": {"shift": 11}}, NETWORK),
+        "must be less than or equal to 10",
         "optimizers[0].coordinates.inputs.shift",
-        {"le": 100.0},
+        {"le": 10.0},
     ),
     "null for an inputs' scale": (
         there({"inputs": {"scale": None}}, NETWORK),
@@ -709,6 +709,7 @@ def test_coordinates_have_defaults_and_are_told_of_their_lanes_alone():
     assert parse(there({"inputs": {}}, NETWORK)).optimizers[0]["coordinates"] == {"inputs": inputs}
     asked = there({"inputs": {"scale": 2, "shift": -1}}, NETWORK)
     assert parse(asked).lanes[0]["label"] == "Gradient descent · x̃ = 2x - 1"
+    assert parse(there({"inputs": {"shift": 2}}, NETWORK)).lanes[0]["label"] == "Gradient descent · x̃ = x + 2"
     asked = there({"matrix": [[2, 0], [0, 1]], "shift": [0.5, 0]})
     assert parse(asked).lanes[0]["label"] == "Gradient descent · R = [2 0; 0 1], b = (0.5, 0)"
 

@@ -138,7 +138,7 @@ class Inputs:
     """
 
     scale: float = knob(1.0, "s", 1e-3, 1e3, "scale of the inputs", scale="log")
-    shift: float = knob(0.0, "c", -100.0, 100.0, "shift of the inputs")
+    shift: float = knob(0.0, "c", -10.0, 10.0, "shift of the inputs")
 
     def of_lanes(self, lanes: int) -> "Inputs":
         return _of_lanes(self, lanes)
@@ -180,7 +180,8 @@ def label(told: dict[str, Any]) -> str:
     """What distinguishes a lane in these coordinates."""
     if "inputs" in told:
         scale, shift = told["inputs"]["scale"], told["inputs"]["shift"]
-        return f"x̃ = {scale:.3g}x" + (f" {'-' if shift < 0 else '+'} {abs(shift):.3g}" if shift else "")
+        scaled = "x̃ = x" if scale == 1 else f"x̃ = {scale:.3g}x"
+        return scaled + (f" {'-' if shift < 0 else '+'} {abs(shift):.3g}" if shift else "")
     R = "; ".join(" ".join(f"{entry:.3g}" for entry in row) for row in told["matrix"])
     b = ", ".join(f"{entry:.3g}" for entry in told["shift"])
     return f"R = [{R}]" + (f", b = ({b})" if any(told["shift"]) else "")

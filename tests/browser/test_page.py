@@ -24,6 +24,7 @@ LESSONS = [
     *("compute-trade-offs", "cg-against-gradient-descent"),
     "two-readings",
     "noisy-directions",
+    *("invariance", "network-inputs"),
 ]
 SWEEP = (
     "/?problem=logistic-cost&start=3,1&optimizer=damped-newton:damping=0.01,0.1,1&steps=40"
