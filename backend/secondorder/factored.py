@@ -151,29 +151,21 @@ class Factored(Optimizer):
         statistics = jax.tree.map(lambda old, new: ε * old + (1 - ε) * new, state.statistics, self.estimate(J, w))
         model = self._model(J, w, g, λ, state.δ)
 
-        def kept() -> tuple[Any, Array]:
-            return self.track(J, w, state.prepared, ε), γ
-
-        def refreshed() -> tuple[Any, Array]:
-            return self.prepare(J, w, statistics, γ), γ
-
-        def best() -> tuple[Any, Array]:
-            # γ, smaller and larger: the one whose proposal the model promises most of (M&G §6.6).
-            ω = (19 / 20) ** ((self.trial_every or 0) / 2)
-            γs = jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], w.dtype), math.sqrt(LOWEST))
-            tried = [self.prepare(J, w, statistics, each) for each in γs]
-            proposals = [model(*self.propose(J, each, g, λ)) for each in tried]
-            promised = jnp.stack([jnp.where(each.fault == 0, each.model, jnp.inf) for each in proposals])
-            i = jnp.argmin(jnp.where(jnp.isnan(promised), jnp.inf, promised))
-            return jax.tree.map(lambda *each: jnp.stack(each)[i], *tried), γs[i]
+        def attempt(γ: Array) -> tuple[Any, Array, Proposal]:
+            prepared = jax.lax.cond(
+                is_due,
+                lambda: self.prepare(J, w, statistics, γ),
+                lambda: self.track(J, w, state.prepared, ε),
+            )
+            return prepared, γ, model(*self.propose(J, prepared, g, λ))
 
         is_due = (J.k % self.refresh == 0) | (n <= 3)
         if self.trial_every is None:
-            prepared, γ = jax.lax.cond(is_due, refreshed, kept)
+            prepared, γ, taken = attempt(γ)
         else:
-            which = jnp.where(n % self.trial_every == 0, 2, is_due)
-            prepared, γ = jax.lax.switch(which, (kept, refreshed, best))
-        taken = model(*self.propose(J, prepared, g, λ))
+            is_trial = n % self.trial_every == 0
+            is_due = is_due | is_trial
+            prepared, γ, taken = self._best(attempt, γ, is_trial)
         δ = taken.δ
         λ, ρ = self._adapted(J, w, J_w, δ, taken.model, n, state, self.lowest(prepared))
         columns = {"damping": state.λ, "alpha": taken.α, "mu": taken.μ}
@@ -188,12 +180,32 @@ class Factored(Optimizer):
             columns["averaged_loss"] = J(average)
         return Step(δ, State(statistics, prepared, λ, γ, δ, ρ, average), self._passes(n), columns, taken.fault)
 
+    def _best(self, attempt: Any, γ: Array, is_trial: Array) -> tuple[Any, Array, Proposal]:
+        """What is made of γ; in a trial of γ, smaller and larger, that whose step the model promises most of (M&G §6.6).
+
+        One loop, of one turn where nothing is tried: every turn written out would be compiled by itself.
+        """
+        ω = (19 / 20) ** ((self.trial_every or 0) / 2)
+        tried = jnp.where(is_trial, jnp.maximum(γ * jnp.asarray([1.0, ω, 1 / ω], γ.dtype), math.sqrt(LOWEST)), γ)
+
+        def promised(taken: Proposal) -> Array:
+            return jnp.where((taken.fault == 0) & ~jnp.isnan(taken.model), taken.model, jnp.inf)
+
+        def turn(i, best):
+            found = attempt(tried[i])
+            is_better = (i == 0) | (promised(found[-1]) < promised(best[-1]))
+            return jax.tree.map(lambda new, old: jnp.where(is_better, new, old), found, best)
+
+        none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(attempt, γ))
+        return jax.lax.fori_loop(0, jnp.where(is_trial, len(tried), 1), turn, none)
+
     def _model(self, J: Objective, w: Array, g: Array, λ: Array, δ0: Array):
         """A proposal Δ and its fault ↦ the step that it becomes.
 
         With rescaling that is the quadratic model's minimizer along Δ or, with momentum, in the plane of Δ and δ₀.
         """
         image, product = self._products(J, w, λ)
+        Fδ0 = image(δ0) if self.rescale and self.momentum else None
 
         def fixed(Δ: Array, fault: Array) -> Proposal:
             α, FΔ = jnp.asarray(self.rate), image(Δ)
@@ -205,7 +217,7 @@ class Factored(Optimizer):
             return Proposal(α * Δ, α, jnp.zeros_like(α), α * (g @ Δ) / 2, fault)
 
         def in_plane(Δ: Array, fault: Array) -> Proposal:
-            FΔ, Fδ0 = image(Δ), image(δ0)
+            FΔ = image(Δ)
             a, b, c = product(FΔ, FΔ), product(FΔ, Fδ0), product(Fδ0, Fδ0)
             p, q, det = -(g @ Δ), -(g @ δ0), a * c - b * b
             independent = det > 4 * jnp.finfo(w.dtype).eps * a * c
