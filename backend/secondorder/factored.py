@@ -181,7 +181,7 @@ class Factored(Optimizer):
         return Step(δ, State(statistics, prepared, λ, γ, δ, ρ, average), self._passes(n), columns, taken.fault)
 
     def _best(self, attempt: Any, γ: Array, is_trial: Array) -> tuple[Any, Array, Proposal]:
-        """What is made of γ; in a trial of γ, smaller and larger, that whose step the model promises most of (M&G §6.6).
+        """What is made of γ; in a trial of γ, smaller and larger, what the model promises most of (M&G §6.6).
 
         One loop, of one turn where nothing is tried: every turn written out would be compiled by itself.
         """
