@@ -205,7 +205,7 @@ class Factored(Optimizer):
         With rescaling that is the quadratic model's minimizer along Δ or, with momentum, in the plane of Δ and δ₀.
         """
         image, product = self._products(J, w, λ)
-        Fδ0 = image(δ0) if self.rescale and self.momentum else None
+        Fδ0 = image(δ0)
 
         def fixed(Δ: Array, fault: Array) -> Proposal:
             α, FΔ = jnp.asarray(self.rate), image(Δ)
