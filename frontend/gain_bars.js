@@ -3,6 +3,7 @@
 
 import { written } from "./dom.js";
 import { css } from "./geometry.js";
+import { word } from "./paths.js";
 
 /** @typedef {{damping: number, loss: number, held_out_loss: number, eigenvalues: number[], gradient: number[],
  *   steps: (number | null)[], train: (number | null)[], held_out: (number | null)[], predicted: (number | null)[],
@@ -11,18 +12,23 @@ import { css } from "./geometry.js";
 export const PANELS = { changes: [0.42, 1], sizes: [0, 0.34] }; // shares of the height
 const DEPTH = 1e-13; // eigenvalues smaller than this share of the largest are rounding: drawn on the lower edge
 const WIDEST = 14; // pixels of a bar
+const USUAL = 0.98; // of all changes: those that are many times larger, next to a pole of 1/(ν + η), leave the picture
+const MANY = 3;
 
 /** What the axes have to show. @param {Gains} gains */
 export function rangesOf({ eigenvalues: nu, train, held_out, damping }) {
   const changes = [...train, ...held_out].map((v) => v ?? 0), n = nu.length;
-  const low = changes.reduce((a, b) => Math.min(a, b), 0), high = changes.reduce((a, b) => Math.max(a, b), 0);
+  const sorted = changes.map(Math.abs).sort((a, b) => a - b), most = MANY * sorted[Math.floor(USUAL * (2 * n - 1))];
+  const limit = most > 0 ? most : Infinity;
+  const low = Math.max(changes.reduce((a, b) => Math.min(a, b), 0), -limit);
+  const high = Math.min(changes.reduce((a, b) => Math.max(a, b), 0), limit);
   const pad = 0.06 * (high - low) || 1e-12;
   const largest = nu.reduce((a, v) => Math.max(a, Math.abs(v)), 0) || 1;
   const sizes = nu.map(Math.abs).filter((v) => v > DEPTH * largest);
   if (damping > 0) sizes.push(Math.min(Math.max(damping, largest * 1e-6), largest * 1e4));
   const decade = (/** @type {number} */ v, /** @type {number} */ by) => Math.log10(v) + by;
   return {
-    x: [0.4, n + 0.6], changes: [low - pad, high + pad],
+    x: [0.4, n + 0.6], changes: [low - pad, high + pad], beyond: changes.filter((v) => v < low || v > high).length,
     sizes: [
       Math.floor(decade(sizes.reduce((a, b) => Math.min(a, b), largest), -0.1)),
       Math.ceil(decade(sizes.reduce((a, b) => Math.max(a, b), largest), 0.1)),
@@ -52,7 +58,7 @@ export function drawGains(context, { width, height, theme }, picture, gains, { c
     [[train, -1, true], [held_out, 1, false]])) {
     context.fillStyle = css(filled ? colour : theme.paper);
     context.strokeStyle = css(filled ? colour : theme.ink);
-    context.lineWidth = 1.6;
+    context.lineWidth = Math.min(1.6, bar / 2);
     values.forEach((v, j) => {
       if (v === null) return;
       const [centre, y] = upper(j + 1, v), x = centre + (side < 0 ? -bar - 1 : 1);
@@ -74,9 +80,7 @@ export function drawGains(context, { width, height, theme }, picture, gains, { c
     context.lineTo(width, y);
     context.stroke();
     context.setLineDash([]);
-    context.font = `12px ${theme.font}`;
-    context.fillStyle = css(theme.ink);
-    context.fillText(`η = ${written(damping, 3)}`, 6, y - 5 < ceiling + 12 ? y + 14 : y - 5);
+    word(context, `η = ${written(damping, 3)}`, width / 2, y < ceiling + 22 ? y + 12 : y - 12, theme);
   }
   const radius = Math.min(4.5, Math.max(1.6, step * 0.45));
   nu.forEach((v, j) => {

@@ -3,7 +3,7 @@
 
 import { h } from "./dom.js";
 import { css } from "./geometry.js";
-import { curve, mark } from "./paths.js";
+import { curve, mark, word } from "./paths.js";
 
 /** @typedef {{window: [number, number], x: number[], loss: (number | null)[], gradient: (number | null)[],
  *   iterate: {w: number, loss: number | null, gradient: number | null, hessian: number | null}, damping: number,
@@ -133,7 +133,7 @@ export function drawReadings(context, { width, height, theme }, picture, { answe
   const between = (1 - GAP.gradient[1] - 0.025) * height;
   const names = /** @type {[number | null, string, number][]} */ ([[w, "x", -apart], [next, "x⁺", apart]]);
   for (const [at, text, shift] of names) {
-    if (at !== null && at >= x[0] && at <= x[1]) label(context, text, across(at) + shift, between, theme);
+    if (at !== null && at >= x[0] && at <= x[1]) word(context, text, across(at) + shift, between, theme);
   }
 }
 
@@ -165,20 +165,6 @@ function arrow(context, from, to, y, ink) {
   context.lineTo(to - way * head, y - head / 2);
   context.lineTo(to - way * head, y + head / 2);
   context.fill();
-}
-
-/** A word centred on a pixel, legible on any ground. @param {CanvasRenderingContext2D} context @param {string} text
- * @param {number} x @param {number} y @param {import("./plot.js").Theme} theme */
-function label(context, text, x, y, { paper, ink, font }) {
-  context.font = `13px ${font}`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineWidth = 4;
-  context.lineJoin = "round";
-  context.strokeStyle = css(paper);
-  context.strokeText(text, x, y);
-  context.fillStyle = css(ink);
-  context.fillText(text, x, y);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y

@@ -352,9 +352,12 @@ export class Session extends EventTarget {
   #ask(probe, body, following) {
     const entry = named(this.catalog.probes, probe.name),
       { problem } = this;
-    // What fits a probe is a matter of size: a problem as large as the catalog's is like it.
-    const lacking = this.dimension === problem.dimension ? entry?.fits?.[problem.name] : true;
-    if (typeof lacking === "string") throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
+    // What fits a probe is a matter of size: a problem as large as the catalog's is like it, but for a reason that names
+    // an option which is set here.
+    const lacking = entry?.fits?.[problem.name],
+      known = typeof lacking === "string" && this.dimension === problem.dimension;
+    if (known && !lacking.match(/\w+/g)?.some((word) => word in this.#spec.problem))
+      throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
     return this.#answers.ask(body, JSON.stringify([this.#spec.problem, { ...probe, damping: null }]), following);
   }
 

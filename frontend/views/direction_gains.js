@@ -117,7 +117,7 @@ export function mount({ element, session, signal }) {
     const empty = ["y", "y2"].map((yaxis) => ({ type: "scatter", x: [], y: [], yaxis }));
     const few = shown.data.eigenvalues.length <= 20 ? { dtick: 1 } : { tickformat: "d" };
     picture.commit(whole ? gainTraces(shown.data, colours) : empty, {
-      xaxis: { range: ranges.x, anchor: "y2", title: { text: "direction, stiff to flat" }, ...few },
+      xaxis: { range: ranges.x, anchor: "y2", title: { text: "direction, by falling curvature" }, ...few },
       yaxis: { range: ranges.changes, domain: PANELS.changes, title: { text: "change of the loss" }, nticks: 6 },
       yaxis2: { range: ranges.sizes, domain: PANELS.sizes, type: "log", title: { text: "curvature |ν|" }, nticks: 5 },
       barmode: "group",
@@ -136,6 +136,9 @@ export function mount({ element, session, signal }) {
         : `The lane’s lowest so far was ${written(least.loss)}, at step ${least.step}.`);
     }
     says.push(words(data));
+    const { beyond } = rangesOf(data), negative = data.eigenvalues.filter((nu) => nu < 0).length;
+    if (beyond) says.push(`${beyond} ${beyond === 1 ? "bar leaves" : "bars leave"} the picture.`);
+    if (negative) says.push(`Hollow: negative curvature, in ${negative} directions.`);
     readout.textContent = says.join(" ");
   }
 

@@ -86,6 +86,13 @@ def test_steps_lanes_and_dampings_are_answered(
     expect(figure.locator(".view-readout").last).to_contain_text("The damped Newton step (η = 2)")
 
 
+def test_of_as_many_weights_as_usual_it_is_asked_too(page: Page, server: str) -> None:
+    """The catalog knows a problem of that size, and nothing held out of it."""
+    address = "/?problem=linear-regression:held_out=0.5&optimizer=gradient-descent&steps=2"
+    figure = opened(page, f"{server}{address}&views={VIEW}", VIEW)
+    expect(figure.locator(".plot-table tbody tr")).to_have_count(2)
+
+
 def test_it_is_for_held_out_data(page: Page, server: str) -> None:
     page.goto(f"{server}/?problem=linear-regression&optimizer=gradient-descent&steps=2&views=curves,{VIEW}")
     expect(page.locator("[data-view=curves]")).to_be_visible()
