@@ -43,9 +43,9 @@ export function basisHandles({ element, signal, names, R, able, change }) {
       return column(j);
     },
   }));
-  const presets = h("div", { class: "view-controls", role: "group", "aria-label": "Maps" }, PRESETS.map(([name, matrix]) =>
-    h("button", { type: "button", class: "quiet", disabled: !able, onclick: () => change(matrix, false) }, name)));
-  element.append(presets);
+  element.append(h("div", { class: "view-controls", role: "group", "aria-label": "Maps" },
+    PRESETS.map(([name, matrix]) =>
+      h("button", { type: "button", class: "quiet", disabled: !able, onclick: () => change(matrix, false) }, name))));
 
   /** A square around both vectors: kept while they move. @returns {Point} */
   function span() {
@@ -60,7 +60,8 @@ export function basisHandles({ element, signal, names, R, able, change }) {
     if (!toPixel || !now) return;
     if (!picture.zoomed && !handles.some(({ held }) => held) && picture.due(framed)) fit();
     const [[a, b], [c, d]] = now;
-    const to = (/** @type {number} */ u, /** @type {number} */ v) => /** @type {Point} */ ([a * u + b * v, c * u + d * v]);
+    /** @param {number} u @param {number} v @returns {Point} */
+    const to = (u, v) => [a * u + b * v, c * u + d * v];
     const line = (/** @type {Point[]} */ points, /** @type {string} */ style, /** @type {number} */ weight) => {
       context.strokeStyle = style;
       context.lineWidth = weight;
@@ -120,7 +121,8 @@ export function basisHandles({ element, signal, names, R, able, change }) {
     const { determinant, condition } = measures(now);
     words.textContent = [
       `R = (${now.map((row) => row.map((entry) => written(entry)).join(", ")).join("; ")}): determinant`,
-      `${written(determinant)}, condition number ${written(condition)}. Dashed: the unit circle of w̃.`,
+      `${written(determinant)}, condition number ${written(condition)}.`,
+      determinant ? "Dashed: the unit circle of w̃." : "It is singular: no w̃ belongs to most w.",
     ].join(" ");
   }
 

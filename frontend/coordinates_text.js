@@ -19,7 +19,8 @@ export function fieldsOf({ matrix, shift, inputs }) {
 
 /** What some fields say, null where that is nothing; what cannot be used is left out, and said.
  * @param {Record<string, string>} told without the prefix @param {any} schema the catalog's
- * @param {{say: (change: string) => void, number: (told: string, schema: any, what: string) => number | undefined}} reader
+ * @param {{say: (change: string) => void,
+ *   number: (told: string, schema: any, what: string) => number | undefined}} reader
  * @param {string} title of the optimizer @returns {Coordinates | null} */
 export function readFields(told, schema, reader, title) {
   const forms = Object.assign({}, ...schema.oneOf.map((/** @type {any} */ form) => form.properties));
@@ -27,7 +28,8 @@ export function readFields(told, schema, reader, title) {
   const leave = (/** @type {string} */ key, /** @type {string} */ why) =>
     reader.say(`${title}, ${PREFIX}${key}: ${why} and was left out.`);
   const numbers = (/** @type {string} */ key) => {
-    const read = told[key].split(",").filter(Boolean).map((one) => reader.number(one, entry, `${title}, ${PREFIX}${key}`));
+    const what = `${title}, ${PREFIX}${key}`;
+    const read = told[key].split(",").filter(Boolean).map((one) => reader.number(one, entry, what));
     return read.every((value) => value !== undefined) ? /** @type {number[]} */ (read) : [];
   };
   /** @type {Coordinates} */

@@ -69,7 +69,8 @@ export function lossPairs({ element, session, signal, tell, pairs }) {
   function* rows() {
     const all = curves(), limit = Math.max(10, Math.floor(1000 / Math.max(1, all.length)));
     for (const { lane, curve } of all) {
-      for (let k = 0; k < Math.min(curve.x.length, limit); k++) yield [session.lanes[lane]?.label, curve.step[k], curve.y[k]];
+      const label = session.lanes[lane]?.label ?? "";
+      for (let k = 0; k < Math.min(curve.x.length, limit); k++) yield [label, curve.step[k], curve.y[k]];
     }
   }
 

@@ -31,10 +31,10 @@ export function pathPairs({ element, session, signal, tell, pairs }) {
 
   const shown = () => pairs().flatMap(({ own, other }) => [own, other]);
   function show() {
-    const { grid, relief } = ground, own = new Set(pairs().map((pair) => pair.own));
+    const { grid, relief } = ground;
     solid.show({
       relief: grid && relief && { ...grid, heights: relief.z, levels: relief.levels }, model: null,
-      path: (i) => (own.has(i) ? ground.path(i) : []),
+      path: (i) => (pairs().some(({ own }) => own === i) ? ground.path(i) : []),
     });
   }
 
@@ -103,7 +103,6 @@ export function pathPairs({ element, session, signal, tell, pairs }) {
     /** @param {import("./types").SessionEvent} event */
     on(event) {
       if (ground.on(event)) picture.reset();
-      if (event.kind === "run") show();
       if (event.kind === "theme") {
         picture.dress();
         commit();

@@ -376,6 +376,12 @@ REFUSED: dict[str, tuple[Any, str, str, Any]] = {
         "optimizers[0].coordinates.matrix",
         "a condition number of at most 1e+06",
     ),
+    "an R that is singular but for rounding": (
+        there({"matrix": [[1, 1], [1, 1]]}),
+        "R is singular",
+        "optimizers[0].coordinates.matrix",
+        "a condition number of at most 1e+06",
+    ),
     "an R of zeros": (
         there({"matrix": [[0, 0], [0, 0]]}),
         "R is singular",

@@ -298,7 +298,7 @@ def _affine(read: _Coordinates, problem: core.Problem, base: str) -> dict[str, A
     if read.shift is not None and len(read.shift) != n:
         raise SpecError(f"b must have a number for each of {n} weights", f"{base}.shift", n)
     ν = np.linalg.svd(np.array(read.matrix), compute_uv=False)
-    condition = ν[0] / ν[-1] if ν[-1] > 0 else np.inf
+    condition = ν[0] / ν[-1] if ν[-1] > np.finfo(float).eps * ν[0] else np.inf
     allowed = coordinates.LARGEST_CONDITION[problem.dtype]
     if condition > allowed:
         told = "R is singular" if np.isinf(condition) else f"R is close to singular: condition number {condition:.3g}"

@@ -1,6 +1,6 @@
-// Each optimizer twice: in the weights w, and in other coordinates w̃. Which of them take the same path, and how far apart
-// are the others? For two weights the map is drawn, with its basis vectors to be dragged; for a network its inputs are
-// moved and scaled.
+// Each optimizer twice: in the weights w, and in other coordinates w̃. Which of them take the same path, and how far
+// apart are the others? For two weights the map is drawn, with its basis vectors to be dragged; for a network its inputs
+// are moved and scaled.
 
 import { basisHandles } from "../basis_handles.js";
 import { h, written } from "../dom.js";
@@ -39,7 +39,7 @@ export function mount({ element, session, signal }) {
   /** @type {Pair[]} */
   let found = [];
 
-  const words = h("p", { class: "view-readout" });
+  const told = h("p", { class: "view-readout" });
   const add = h("button", { type: "button", class: "quiet", onclick: () => twin() },
     "Run each optimizer in other coordinates, too");
   const remove = h("button", { type: "button", class: "quiet", onclick: () => {
@@ -47,10 +47,10 @@ export function mount({ element, session, signal }) {
   } }, "Only in their own coordinates");
   const stage = h("div", { class: "invariance-stage" });
   const head = h("tr"), body = h("tbody");
-  const numbers = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "How far apart the pairs are" },
-    h("table", { class: "view-numbers" }, h("thead", {}, head), body));
+  const region = { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "How far apart the pairs are" };
+  const numbers = h("div", region, h("table", { class: "view-numbers" }, h("thead", {}, head), body));
   const wrong = h("p", { class: "view-error", role: "status" });
-  element.append(h("div", { class: "view-controls" }, add, remove), wrong, stage, numbers, words);
+  element.append(h("div", { class: "view-controls" }, add, remove), wrong, stage, numbers, told);
   signal.addEventListener("abort", () => {
     inside.abort();
     element.replaceChildren();
@@ -119,7 +119,8 @@ export function mount({ element, session, signal }) {
   }
 
   function curves() {
-    const schemas = session.catalog.coordinates.oneOf.find((form) => form.properties.inputs)?.properties.inputs.properties;
+    const form = session.catalog.coordinates.oneOf.find(({ properties }) => properties.inputs);
+    const schemas = form?.properties.inputs.properties;
     const value = (/** @type {string} */ key) =>
       /** @type {Record<string, number>} */ (present(session)?.inputs ?? {})[key] ?? schemas[key].default;
     const fields = Object.keys(schemas).map((key) => ({ key, ...knobField({
@@ -161,7 +162,8 @@ export function mount({ element, session, signal }) {
   function losses(mine, its, own, other) {
     const [a, b] = [mine.columns.loss?.[stepOf(own)] ?? null, its.columns.loss?.[stepOf(other)] ?? null];
     const { difference, last } = apartInLoss(mine.columns.loss ?? [], its.columns.loss ?? [], Math.round(session.step));
-    return [written(a), written(b), written(a && b !== null ? b / a : null), written(difference), String(Math.max(last, 0))];
+    const ratio = a && b !== null ? b / a : null;
+    return [...[a, b, ratio, difference].map((value) => written(value)), String(Math.max(last, 0))];
   }
 
   const HEADS = {
@@ -172,16 +174,19 @@ export function mount({ element, session, signal }) {
   function tell() {
     found = pairs(session).filter(({ own, other }) => session.lanes[own]?.length && session.lanes[other]?.length);
     const now = kind();
-    head.replaceChildren(...HEADS[now].map((text, i) => h("th", { scope: "col", class: i > (now === "matrix" ? 1 : 0) ? "num" : null }, text)));
+    const words = now === "matrix" ? 2 : 1; // columns without a number
+    head.replaceChildren(...HEADS[now].map((text, i) => h("th", { scope: "col", class: i < words ? null : "num" }, text)));
     body.replaceChildren(...found.map(row));
     const cut = found.filter(({ own, other }) =>
       session.finished && session.lanes[own].length !== session.lanes[other].length);
-    words.textContent = !present(session)
+    told.textContent = !present(session)
       ? ["Newton’s method, Gauss-Newton and the natural gradient take the same path in any coordinates of the weights.",
         "What measures their length, as damping and gradient descent do, takes another in each."].join(" ")
       : [
         `Up to step ${Math.round(session.step)}.`,
-        now === "matrix" ? "The distance is max‖w − Rw̃ − b‖ / max‖w‖ over the steps: 0 but for rounding where the method is invariant."
+        now === "matrix" ? [
+          "The distance is max‖w − Rw̃ − b‖ / max‖w‖ over the steps:",
+          "0 but for rounding where the method is invariant."].join(" ")
           : "The difference is the largest of |J̃ − J| / J over the steps.",
         cut.length ? "Where one of a pair has ended before the other, as many steps are compared as both have." : "",
       ].join(" ");
@@ -194,7 +199,8 @@ export function mount({ element, session, signal }) {
     on(event) {
       if (event.kind === "error") {
         const own = event.error?.at?.includes(".coordinates") ? event.error : null;
-        wrong.textContent = own ? `${own.message}. Allowed: ${JSON.stringify(own.allowed)}.` : "";
+        const allowed = typeof own?.allowed === "string" ? own.allowed : JSON.stringify(own?.allowed);
+        wrong.textContent = own ? `${own.message}. Allowed: ${allowed}.` : "";
       }
       if (event.kind === "spec" || event.kind === "run") {
         if (event.kind === "spec" && !moving) handles?.release();

@@ -78,6 +78,16 @@ def agrees(page: Page, server: str, figure: Locator, changed: Callable[[np.ndarr
     return now
 
 
+def drawn_as_pairs(figure: Locator) -> None:
+    """Every path is in the picture, the optimizers' own solid and their twins' dashed."""
+    traces = figure.locator(".invariance-paths .plot-plotly").evaluate(
+        "plot => plot.data.filter(t => t.name).map(t => [t.name, t.line.dash ?? 'solid', t.x.length])"
+    )
+    lines = [(name.partition(" ·")[0], dash) for name, dash, points in traces if points > 3]
+    expected = [(name, dash) for name in ("Newton", "Gradient descent") for dash in ("dash", "solid")]
+    assert sorted(lines) == sorted(expected)
+
+
 def opened(page: Page, server: str, address: str = ADDRESS) -> Locator:
     page.goto(server + address)
     figure = page.locator(f"[data-view={VIEW}]")
@@ -95,6 +105,7 @@ def test_the_basis_vectors_are_dragged(
     figure.locator(".invariance-paths summary").click()
     eventually(lambda: agrees(page, server, figure, lambda now: np.array_equal(now, R)), 90)
     assert [row[1] for row in numbers(figure)] == ["the same to rounding", "differs"]
+    eventually(lambda: drawn_as_pairs(figure))
     page.screenshot(path=screenshots / f"{VIEW}-{request.node.callspec.id}.png", full_page=True)
 
     handle = figure.get_by_role("slider", name="Basis vector r1 of w̃")
