@@ -16,19 +16,25 @@ export function reached(lane, target, examples) {
   return typeof passes === "number" && typeof read === "number" ? { step, passes, epochs: read / examples } : null;
 }
 
-/** The lowest loss that every lane reaches; a lane that never falls below its start is left out. @param {Lane[]} lanes */
-export function commonLoss(lanes) {
-  let common = -Infinity;
+/** What the losses are: the lowest that every lane reaches (one that never falls below its start left out), the lowest
+ * above 0 and the lowest of all, and the highest start. @param {Lane[]} lanes */
+export function survey(lanes) {
+  let common = -Infinity, positive = Infinity, lowest = Infinity, start = -Infinity;
   for (const { columns } of lanes) {
-    const losses = (columns.loss ?? []).filter((loss) => loss !== null);
-    const lowest = losses.reduce((a, b) => Math.min(a, b), Infinity);
-    if (lowest < losses[0]) common = Math.max(common, lowest);
+    const [first = null, ...later] = columns.loss ?? [];
+    if (first === null) continue;
+    let low = first;
+    for (const loss of later) if (loss !== null && loss < low) low = loss;
+    for (const loss of later) if (loss !== null && loss > 0 && loss < positive) positive = loss;
+    if (low < first) common = Math.max(common, low);
+    lowest = Math.min(lowest, low);
+    start = Math.max(start, first);
   }
-  return common > -Infinity ? common : null;
+  return { common: common > -Infinity ? common : null, positive: Math.min(positive, start), lowest, start };
 }
 
-/** @param {{passes: number, epochs: number}} at @param {number} r */
-export const costOf = ({ passes, epochs }, r) => passes + r * epochs;
+/** @param {number} passes @param {number} epochs @param {number} r */
+export const costOf = (passes, epochs, r) => passes + r * epochs;
 
 /** Who is cheapest at which r ≥ 0: the lower envelope of the lanes' lines. At a break-even the one with fewer epochs
  * takes over: (p' − p) / (e − e'). @param {(Reached | null)[]} lanes @returns {Reign[]} */

@@ -82,6 +82,7 @@ export function numberInput({ label, change, nudge, complain }) {
     if (value !== shown) change((shown = value), false);
   });
   input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") typing = false;
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by || !Number.isFinite(read())) return;
     event.preventDefault();

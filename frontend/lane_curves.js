@@ -59,9 +59,10 @@ export function place(curve, step, logY) {
 }
 
 /** A range of y that shows every curve, except that one that diverges may leave through the top.
- * @param {Series[]} curves @param {{logY: boolean, loss: boolean}} how  loss: of curves that are to fall
+ * @param {Series[]} curves @param {{logY: boolean, loss: boolean, floor?: number}} how  loss: of curves that are to
+ *   fall; floor: what lies lower need not show
  * @returns {[number, number]} */
-export function heights(curves, { logY, loss }) {
+export function heights(curves, { logY, loss, floor = -Infinity }) {
   let low = Infinity, high = -Infinity, first = -Infinity;
   for (const { y: values } of curves) {
     if (values.length) first = Math.max(first, values[0]);
@@ -70,6 +71,7 @@ export function heights(curves, { logY, loss }) {
       if (y > high) high = y;
     }
   }
+  low = Math.max(low, Math.min(floor, high));
   if (!(low <= high)) [low, high, first] = logY ? [0.1, 1, 1] : [0, 1, 1];
   if (logY) {
     const l = Math.log10(low), h = Math.min(Math.log10(high), Math.log10(first) + 4);

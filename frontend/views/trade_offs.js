@@ -1,7 +1,7 @@
 // Compute trade-offs: the loss against what it costs, where reading an epoch of data costs r passes, and which lane
 // comes to a chosen loss at the lowest cost. Drawn from the run's rows: r and the target start no run.
 
-import { commonLoss, costOf, epochsOf, reached, reigns } from "../break_even.js";
+import { costOf, epochsOf, reached, reigns, survey } from "../break_even.js";
 import { h, written } from "../dom.js";
 import { curvePainter, furthest, heights, rowsOf, seconds, series, traces } from "../lane_curves.js";
 import { figure } from "../plot.js";
@@ -35,6 +35,7 @@ const PRICE = {
 };
 const HEAD = ["lane", "cost", "× the cheapest", "step", "examples", "passes", "seconds"];
 const BEYOND = 1.25; // the axes end so far beyond where the last lane reaches the target
+const EDGE = 1.06; // and this far beyond the last lane's end
 const ROUNDING = 1e-16; // a share of the first loss: nothing under it is worth a place on a slider
 
 /** @type {import("../types").Mount} */
@@ -42,7 +43,8 @@ export function mount({ element, session, signal }) {
   const show = { logarithmic: true, logCost: false }, uses = { common: true };
   let price = 0, axis = /** @type {Axis} */ ("cost");
   let target = /** @type {number | null} */ (null);
-  let stale = true, untold = true; // untold: since the words beside the figure were written
+  let news = true, stale = true, untold = true; // rows came; the curves moved; the words beside them were not yet told
+  let met = survey([]), epochs = /** @type {number[][]} */ ([]);
   let chosen = false; // whether the reader chose the scale; else it is logarithmic where it can be
   /** @type {Curve[]} */
   let curves = [];
@@ -69,7 +71,8 @@ export function mount({ element, session, signal }) {
     axis = /** @type {Axis} */ (value);
     again();
   });
-  const switches = toggles("How the axes are drawn", show, { logarithmic: "log loss", logCost: "log cost" }, (which) => {
+  const logs = { logarithmic: "log loss", logCost: "log cost" };
+  const switches = toggles("How the axes are drawn", show, logs, (which) => {
     chosen ||= which === "logarithmic";
     again();
   });
@@ -92,21 +95,25 @@ export function mount({ element, session, signal }) {
 
   /** Every lane's curve in the units of the axes, and where it reaches the target. */
   function gather() {
-    const all = session.lanes.flatMap((lane) => lane.columns.loss ?? []);
+    if (news) {
+      met = survey(session.lanes);
+      epochs = session.lanes.map((lane) => epochsOf(lane, examples()));
+      news = false;
+    }
     if (!chosen) {
-      show.logarithmic = all.every((loss) => loss === null || loss >= 0);
+      show.logarithmic = met.lowest >= 0;
       switches.querySelectorAll("input")[0].checked = show.logarithmic;
     }
-    if (uses.common) target = commonLoss(session.lanes);
-    const logs = { logX: show.logCost, logY: show.logarithmic };
+    if (uses.common) target = met.common;
+    const scales = { logX: show.logCost, logY: show.logarithmic };
     ends = [];
     curves = session.lanes.map((lane, i) => {
-      const { loss = [], passes = [] } = lane.columns, epochs = epochsOf(lane, examples());
-      const xs = axis === "seconds" ? seconds(lane) : axis === "passes" ? passes : axis === "epochs" ? epochs
-        : passes.map((spent, k) => (spent === null ? null : costOf({ passes: spent, epochs: epochs[k] }, price)));
+      const { loss = [], passes = [] } = lane.columns, read = epochs[i] ?? [];
+      const xs = axis === "seconds" ? seconds(lane) : axis === "passes" ? passes : axis === "epochs" ? read
+        : passes.map((spent, k) => costOf(spent ?? NaN, read[k], price));
       const at = target === null ? null : reached(lane, target, examples());
       ends[i] = at && { ...at, x: xs[at.step] ?? NaN, y: loss[at.step] ?? NaN };
-      return { ...series(xs, loss, logs), held: null };
+      return { ...series(xs, loss, scales), held: null };
     });
     stale = false;
     untold = true;
@@ -116,17 +123,17 @@ export function mount({ element, session, signal }) {
   function ranges() {
     const all = furthest(curves) || 1;
     const last = ends.reduce((most, at) => Math.max(most, at?.x || 0), 0);
-    const end = last > 0 ? Math.min(BEYOND * last, all) : all;
+    const end = last > 0 ? Math.min(BEYOND * last, EDGE * all) : all;
     const first = curves.reduce((least, { x }) => Math.min(least, x[0] ?? Infinity), end);
     const x = show.logCost ? [Math.log10(first) - 0.05, Math.log10(Math.max(end, first)) + 0.05] : [0, end];
-    const whole = heights(curves, { logY: show.logarithmic, loss: true });
-    return { x, y: line.held ?? [below(whole), whole[1]] };
+    return { x, y: line.held ?? heights(curves, { logY: show.logarithmic, loss: true, floor: floor() }) };
   }
 
-  /** The lower end of the losses' axis. @param {[number, number]} whole */
-  function below([low, high]) {
-    const level = target === null ? NaN : show.logarithmic ? Math.log10(target) : target;
-    return level < high ? Math.max(low, high - BEYOND * (high - level)) : low;
+  /** As far below the target as the axis goes. */
+  function floor() {
+    const { start } = met;
+    if (target === null || !(target < start)) return undefined;
+    return show.logarithmic ? start * (target / start) ** BEYOND : start - BEYOND * (start - target);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import("../plot.js").Area} area */
@@ -188,11 +195,8 @@ export function mount({ element, session, signal }) {
 
   /** A slider for the target, from the lowest loss to the highest start; built anew where these change. */
   function offerTarget() {
-    const losses = session.lanes.flatMap((lane) => lane.columns.loss ?? []), { logarithmic } = show;
-    let low = Infinity;
-    for (const loss of losses) if (loss !== null && loss < low && (!logarithmic || loss > 0)) low = loss;
-    const high = session.lanes.reduce((most, lane) => Math.max(most, lane.columns.loss?.[0] ?? -Infinity), -Infinity);
-    low = logarithmic ? Math.max(low, ROUNDING * high) : low;
+    const { logarithmic } = show, high = met.start;
+    const low = logarithmic ? Math.max(met.positive, ROUNDING * high) : met.lowest;
     if (!(low < high)) return;
     const [minimum, maximum] = logarithmic
       ? [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))] : [low, high];
@@ -212,7 +216,7 @@ export function mount({ element, session, signal }) {
     if (!untold) return;
     untold = false;
     offerTarget();
-    const costs = ends.map((at) => (at ? costOf(at, price) : Infinity)), least = Math.min(...costs);
+    const costs = ends.map((at) => (at ? costOf(at.passes, at.epochs, price) : Infinity)), least = Math.min(...costs);
     body.replaceChildren(...session.lanes.map((lane, i) => {
       const at = ends[i], swatch = h("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = session.colour(i);
@@ -222,7 +226,8 @@ export function mount({ element, session, signal }) {
         written(costs[i]), least > 0 ? written(costs[i] / least, 3) : "–", String(at.step),
         String(lane.columns.examples?.[at.step]), written(at.passes), written(seconds(lane)[at.step], 3),
       ];
-      return h("tr", { class: costs[i] === least ? "best" : null }, who, cells.map((text) => h("td", { class: "num" }, text)));
+      const rest = cells.map((text) => h("td", { class: "num" }, text));
+      return h("tr", { class: costs[i] === least ? "best" : null }, who, rest);
     }));
     verdict.textContent = target === null ? "No lane falls below its start." : judge(costs, least);
   }
@@ -230,10 +235,12 @@ export function mount({ element, session, signal }) {
   /** Is it advantageous? Who is cheapest now, and from which r on somebody else. @param {number[]} costs
    * @param {number} least */
   function judge(costs, least) {
-    const goalWords = `J ≤ ${written(target)}`, label = (/** @type {number} */ lane) => session.lanes[lane]?.label ?? "";
-    if (!(least < Infinity)) return `No lane reaches ${goalWords}.`;
+    const label = (/** @type {number} */ lane) => session.lanes[lane]?.label ?? "";
+    const goal = `J ≤ ${written(target)}`;
+    if (!(least < Infinity)) return `No lane reaches ${goal}.`;
     const over = reigns(ends), now = over.findLastIndex(({ from }) => from <= price), { lane } = over[now];
-    const cost = `At r = ${written(price)} the cheapest way to ${goalWords} is ${label(lane)}: ${written(costs[lane])} passes.`;
+    const found = `At r = ${written(price)} the cheapest way to ${goal} is ${label(lane)}:`;
+    const cost = `${found} ${written(costs[lane])} passes.`;
     if (over.length === 1) return `${cost} It is so whatever data cost.`;
     const spans = over.map(({ lane }, i) =>
       label(lane) + (i + 1 < over.length ? ` up to r = ${written(over[i + 1].from)}` : ""));
@@ -249,7 +256,10 @@ export function mount({ element, session, signal }) {
         return moved();
       }
       if (["run", "spec", "probe", "axis"].includes(event.kind)) return;
-      if (["chunk", "end", "clock"].includes(event.kind)) return moved();
+      if (["chunk", "end", "clock"].includes(event.kind)) {
+        news = true;
+        return moved();
+      }
       picture.moved();
     },
   };

@@ -65,6 +65,7 @@ def test_every_number_is_the_apis(page: Page, server: str) -> None:
 def test_the_bounds_are_said_as_numbers_of_iterations(page: Page, server: str) -> None:
     """Beside how many it took, where that many were made."""
     figure = opened(page, server + ADDRESS, "cg-trace")
+    expect(figure).to_contain_text("the bounds allow")  # at the lane's own damping
     figure.get_by_label("damping, as a number").fill("0")
     page.keyboard.press("Enter")
     data = asked(page, server, 1, damping=0)
