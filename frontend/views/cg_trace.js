@@ -5,9 +5,10 @@ import { named, unfit } from "../catalog.js";
 import { MATRICES, METHODS, boundWords, curveWords, gaps, matrixWords, rowsOf, shortOf } from "../cg_curves.js";
 import { h } from "../dom.js";
 import { css } from "../geometry.js";
+import { iterateProbe, stepOf } from "../iterate.js";
 import { figure, rgb } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { asker, dampingAt, recorded } from "../terrain.js";
+import { dampingAt } from "../terrain.js";
 import { choice, toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -48,7 +49,7 @@ export function mount({ element, session, signal }) {
   let shown = null;
   /** @type {Line[]} */
   let lines = [];
-  let asked = "", frame = "", framed = 0;
+  let frame = "", framed = 0;
 
   const picture = figure({
     element, signal, label: "Conjugate gradients inside the step from the scrubbed iterate", file: "cg-trace", draw,
@@ -96,39 +97,28 @@ export function mount({ element, session, signal }) {
   picture.root.after(readout, wrong);
   length.set(iterations);
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
-  const here = () => dampingAt(session, session.selected, stepOf()) ?? 0;
+  const here = () => dampingAt(session, session.selected, stepOf(session)) ?? 0;
 
-  const question = asker((/** @type {Shown} */ answer) => {
+  /** @param {Answer} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
     const first = !shown;
-    shown = answer;
+    shown = { ...data, lane, step };
     wrong.textContent = "";
     picture.say(null);
     compose();
     if (first) commit();
     picture.moved();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     if (!shown) picture.say(null);
-  });
+  } });
 
-  /** What the run recorded at this step with these settings; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !picture.visible) return;
-    const key = JSON.stringify([session.run?.id, at, matrix, iterations, damping]);
-    if (key === asked) return;
-    asked = key;
-    const fits = (/** @type {Answer} */ data) =>
-      data.matrix === matrix && data.iterations === iterations && (damping === null || data.damping === damping);
-    const known = recorded(session, name, at.lane, at.step, fits);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
-    const probe = { name, matrix, iterations, ...(damping !== null && { damping }) };
-    if (known) question(async () => ({ ...known, ...at }));
-    else if (before) question(async () => ({ ...before.data, lane: at.lane, step: before.step }));
-    else question(async () => ({ ...(await session.probe(probe, at)), ...at }));
+    if (!picture.visible) return;
+    question({ matrix, iterations, ...(damping !== null && { damping }) }, (/** @type {Answer} */ data) =>
+      data.matrix === matrix && data.iterations === iterations && (damping === null || data.damping === damping));
   }
 
   /** Curves and bounds of the chosen quantity, as far as they have a place on its scale. */

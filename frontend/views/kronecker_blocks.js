@@ -5,9 +5,10 @@ import { eigenvalues } from "../block_eigenvalues.js";
 import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { heatmap, largest, legend } from "../heatmap.js";
+import { iterateProbe, stepOf } from "../iterate.js";
 import { dataTable, rgb, themeOf } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { asker, dampingAt, recorded } from "../terrain.js";
+import { dampingAt } from "../terrain.js";
 import { choice, toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -20,8 +21,9 @@ import { choice, toggles } from "../widgets.js";
 /** @typedef {{layer: number, first: number, shape: [number, number], error: number, A: number[][], S: number[][],
  *   exact: number[], products: number[], corrected: number[]}} Layer */
 /** @typedef {{layer: number, choices: number[], damping: number, reduction: number,
- *   cells: {first: number[], count: number[], layer: number[]}, representations: Representation[], layers: Layer[],
- *   lane: number, step: number}} Shown */
+ *   cells: {first: number[], count: number[], layer: number[]}, representations: Representation[],
+ *   layers: Layer[]}} Answer */
+/** @typedef {Answer & {lane: number, step: number}} Shown */
 
 export const name = "kronecker-blocks";
 export const title = "Blocks of the curvature";
@@ -55,7 +57,7 @@ export function mount({ element, session, signal }) {
   let shown = null;
   /** @type {Entry | null} */
   let pointed = null;
-  let asked = "", visible = true, theme = themeOf(element);
+  let visible = true, theme = themeOf(element);
   /** @type {ReturnType<typeof heatmap>[]} */
   let maps = [];
 
@@ -110,43 +112,33 @@ export function mount({ element, session, signal }) {
   );
   const spectrum = eigenvalues({ element: spectrumPlace, signal });
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
-  const here = () => dampingAt(session, session.selected, stepOf()) ?? 0.01;
+  const here = () => dampingAt(session, session.selected, stepOf(session)) ?? 0.01;
   const layerShown = () => shown?.layers.find((one) => one.layer === factors) ?? shown?.layers[0];
   const say = (/** @type {string | null} */ text) => {
     note.hidden = !text;
     note.textContent = text ?? "";
   };
 
-  const question = asker((/** @type {Shown} */ answer) => {
-    shown = answer;
+  /** @param {Answer} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
+    shown = { ...data, lane, step };
     wrong.textContent = "";
     say(null);
     for (const part of [rest, scale.element, sizes.details]) part.hidden = false;
     build();
     paint();
     tell();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     say(null);
-  });
+  } });
 
-  /** What the run recorded at this step with these settings; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !visible) return;
-    const key = JSON.stringify([session.run?.id, at, layer, damping]);
-    if (key === asked) return;
-    asked = key;
-    const fits = (/** @type {Shown} */ data) => (!layer || data.layer === layer) && (damping ?? data.damping) === data.damping;
-    const known = recorded(session, name, at.lane, at.step, fits);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
-    const probe = { name, layer, ...(damping !== null && { damping }) };
-    if (known) question(async () => ({ ...known, ...at }));
-    else if (before) question(async () => ({ ...before.data, lane: at.lane, step: before.step }));
-    else question(async () => ({ ...(await session.probe(probe, at)), ...at }));
+    if (!visible) return;
+    question({ layer, ...(damping !== null && { damping }) }, (/** @type {Answer} */ data) =>
+      (!layer || data.layer === layer) && (damping ?? data.damping) === data.damping);
   }
 
   /** One heatmap a representation; built anew only when there are others. */

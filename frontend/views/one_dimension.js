@@ -2,10 +2,11 @@
 
 import { h, written } from "../dom.js";
 import { css } from "../geometry.js";
+import { iterateProbe, laneOf, stepOf } from "../iterate.js";
 import { drawReadings, GAP, legend, rangesOf, readingTraces } from "../newton_readings.js";
 import { figure, rgb } from "../plot.js";
 import { startHandle } from "../start_handle.js";
-import { asker, dampingAt, dimension, recorded } from "../terrain.js";
+import { dampingAt, dimension } from "../terrain.js";
 
 /** @typedef {import("../types").Session} Session */
 /** @typedef {import("../types").SessionEvent} SessionEvent */
@@ -23,7 +24,7 @@ export const wants = (session) => dimension(session) === 1 || "It is drawn for o
 export function mount({ element, session, signal }) {
   /** @type {Shown | null} */
   let shown = null;
-  let asked = "", frame = "", framed = 0, problem = JSON.stringify(session.spec.problem);
+  let frame = "", framed = 0, problem = JSON.stringify(session.spec.problem);
 
   const picture = figure({
     element, signal, label: "The cost and its gradient in one weight, with Newton’s step", file: "one-dimension", draw,
@@ -44,38 +45,31 @@ export function mount({ element, session, signal }) {
     weights: ([x]) => [x],
   }));
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
   const held = () => handles.some((handle) => handle.held);
 
-  const question = asker((/** @type {Shown} */ answer) => {
+  /** @param {Shown["data"]} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
     const first = !shown;
-    shown = answer;
+    shown = { data, lane, step };
     wrong.textContent = "";
     picture.say(null);
     if (first) commit();
     picture.moved();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     if (!shown) picture.say(null);
-  });
+  } });
 
-  /** What the run recorded at this step; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || dimension(session) !== 1 || !picture.visible) return;
+    if (dimension(session) !== 1 || !picture.visible) return;
     const window = picture.zoomed && picture.range("xaxis");
-    const key = JSON.stringify([session.run?.id, at, window]);
-    if (key === asked) return;
-    asked = key;
-    const known = !window && recorded(session, name, at.lane, at.step);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
     // A fixed damping the server knows; one that adapts it is told.
-    const eta = lane().columns.damping && { damping: dampingAt(session, at.lane, at.step) };
-    if (known) question(async () => ({ data: known, ...at }));
-    else if (before) question(async () => ({ data: before.data, lane: at.lane, step: before.step }));
-    else question(async () => ({ data: await session.probe({ name, ...(window && { window }), ...eta }, at), ...at }));
+    const eta = laneOf(session)?.columns.damping && {
+      damping: dampingAt(session, session.selected, stepOf(session)),
+    };
+    question({ ...(window && { window }), ...eta }, () => !window);
   }
 
   /** What is drawn: the answer, where the lane was before, and where it goes. */

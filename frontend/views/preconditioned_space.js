@@ -6,6 +6,7 @@ import { named, unfit } from "../catalog.js";
 import { conditionOf, into, minimizer, out, partOf, transformed, windowAround } from "../coordinates.js";
 import { crosshair } from "../crosshair.js";
 import { h, written } from "../dom.js";
+import { laneOf, stepOf } from "../iterate.js";
 import { figure } from "../plot.js";
 import { scene } from "../scene.js";
 import { knobField } from "../sliders.js";
@@ -107,8 +108,6 @@ export function mount({ element, session, signal }) {
 
   const paint = () => panels.forEach(({ picture }) => picture.paint());
   const moved = () => panels.forEach(({ picture }) => picture.moved());
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
   /** The lane's own part of the spec, where it goes by coordinates of its own. */
   function preconditioned() {
     const part = partOf(session, session.selected);
@@ -125,7 +124,7 @@ export function mount({ element, session, signal }) {
   function use() {
     const part = preconditioned(), matrix = settings.matrix === OWN && !part ? "hessian" : settings.matrix;
     const factor = settings.factor ?? part?.factor ?? "cholesky";
-    if (part && matrix === OWN) return { part, matrix: part.matrix, factor, damping: lane()?.knobs.damping };
+    if (part && matrix === OWN) return { part, matrix: part.matrix, factor, damping: laneOf(session)?.knobs.damping };
     return { part: null, matrix, factor, damping: settings.damping };
   }
 
@@ -152,8 +151,8 @@ export function mount({ element, session, signal }) {
 
   /** The coordinates at the scrubbed step: a lane's own are those of the step at which it measured C last. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() }, seen = ground.window;
-    if (!lane()?.length || !seen || !panels.some(({ picture }) => picture.visible)) return;
+    const at = { lane: session.selected, step: stepOf(session) }, seen = ground.window;
+    if (!laneOf(session)?.length || !seen || !panels.some(({ picture }) => picture.visible)) return;
     const { part, ...asking } = use(), probe = { name, ...asking };
     const from = { ...at, step: !part ? at.step : part.refresh ? at.step - (at.step % part.refresh) : 0 };
     const ranges = tilde.picture.zoomed ? [tilde.picture.range("xaxis"), tilde.picture.range("yaxis")] : null;

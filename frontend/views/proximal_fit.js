@@ -4,11 +4,11 @@
 import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { css } from "../geometry.js";
+import { iterateProbe } from "../iterate.js";
 import { curve } from "../paths.js";
 import { figure, rgb } from "../plot.js";
 import { pointHandle } from "../point_handle.js";
 import { knobField } from "../sliders.js";
-import { asker, recorded } from "../terrain.js";
 import { choice, toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -57,7 +57,7 @@ export function mount({ element, session, signal }) {
   const show = { ...Object.fromEntries(UPDATES.map((update) => [update, true])), quadratic: false, data: true };
   /** @type {Shown | null} */
   let shown = null;
-  let asked = "", frame = "", framed = 0;
+  let frame = "", framed = 0;
 
   const picture = figure({
     element, signal, label: "The network before and after one proximal update", file: "proximal-fit", draw,
@@ -112,37 +112,27 @@ export function mount({ element, session, signal }) {
 
   const bounded = (/** @type {string} */ key, /** @type {number} */ value) =>
     Math.min(Math.max(value, knobs[key].minimum ?? -Infinity), knobs[key].maximum ?? Infinity);
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
   const batch = () => [1, 2, 3].slice(0, settings.points).map((i) => [settings[`x${i}`], settings[`t${i}`]]);
 
-  const question = asker((/** @type {Shown} */ answer) => {
+  /** @param {Answer} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
     const first = !shown;
-    shown = answer;
+    shown = { ...data, lane, step };
     wrong.textContent = "";
     picture.say(null);
     if (first) commit();
     picture.moved();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     if (!shown) picture.say(null);
-  });
+  } });
 
-  /** What the run recorded at this step with these settings; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !picture.visible) return;
-    const key = JSON.stringify([session.run?.id, at, settings]);
-    if (key === asked) return;
-    asked = key;
-    const fits = (/** @type {Answer} */ data) => data.fsd === settings.fsd && data.wsd === settings.wsd &&
-      JSON.stringify(data.batch) === JSON.stringify(batch());
-    const known = recorded(session, name, at.lane, at.step, fits);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
-    if (known) question(async () => ({ ...known, ...at }));
-    else if (before) question(async () => ({ ...before.data, lane: at.lane, step: before.step }));
-    else question(async () => ({ ...(await session.probe({ name, ...settings }, at)), ...at }));
+    if (!picture.visible) return;
+    question(settings, (/** @type {Answer} */ data) => data.fsd === settings.fsd && data.wsd === settings.wsd &&
+      JSON.stringify(data.batch) === JSON.stringify(batch()));
   }
 
   const hueOf = (/** @type {string} */ hue) => rgb(getComputedStyle(element).getPropertyValue(hue));

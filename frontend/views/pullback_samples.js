@@ -5,10 +5,11 @@
 import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { clip, crossings, css, eigen, ellipse } from "../geometry.js";
+import { iterateProbe } from "../iterate.js";
 import { curve, mark } from "../paths.js";
 import { figure, rgb } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { asker, dimension, recorded } from "../terrain.js";
+import { dimension } from "../terrain.js";
 import { toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -64,7 +65,7 @@ export function mount({ element, session, signal }) {
   let shown = null;
   /** What each panel shows, in data coordinates. @type {{strokes: Stroke[], dots: Dots[]}[]} */
   let scenes = [];
-  let asked = "", frame = "", framed = 0;
+  let frame = "", framed = 0;
   let apart = 0, ridged = false; // how far level sets are apart, and whether a target is likeliest somewhere
 
   const panels = h("div", { class: "pullback-panels" });
@@ -110,39 +111,29 @@ export function mount({ element, session, signal }) {
     return { picture, words };
   }
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
   const moved = () => both.forEach(({ picture }) => picture.moved());
   const say = (/** @type {string | null} */ text) => both.forEach(({ picture }) => picture.say(text));
 
-  const question = asker((/** @type {Shown} */ answer) => {
+  /** @param {Answer} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
     const first = !shown;
-    shown = answer;
+    shown = { ...data, lane, step };
     wrong.textContent = "";
     say(null);
     compose();
     if (first) commit();
     moved();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     if (!shown) say(null);
-  });
+  } });
 
-  /** What the run recorded at this step with these settings; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !both.some(({ picture }) => picture.visible)) return;
-    const key = JSON.stringify([session.run?.id, at, settings]);
-    if (key === asked) return;
-    asked = key;
-    const fits = (/** @type {Answer} */ data) =>
-      data.samples === settings.samples && Math.abs(data.timescale * (1 - settings.decay) - 1) < 1e-6;
-    const known = recorded(session, name, at.lane, at.step, fits);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
-    if (known) question(async () => ({ ...known, ...at }));
-    else if (before) question(async () => ({ ...before.data, lane: at.lane, step: before.step }));
-    else question(async () => ({ ...(await session.probe({ name, ...settings }, at)), ...at }));
+    if (!both.some(({ picture }) => picture.visible)) return;
+    question(settings, (/** @type {Answer} */ data) =>
+      data.samples === settings.samples && Math.abs(data.timescale * (1 - settings.decay) - 1) < 1e-6);
   }
 
   /** Strokes and dots of both panels, from the answer. */

@@ -4,6 +4,7 @@
 import { named, unfit } from "../catalog.js";
 import { h } from "../dom.js";
 import { css } from "../geometry.js";
+import { laneOf, stepOf } from "../iterate.js";
 import { figure, rgb } from "../plot.js";
 import { densityOf } from "../spectrum_density.js";
 import { ranks } from "../spectrum_ranks.js";
@@ -70,10 +71,8 @@ export function mount({ element, session, signal }) {
   signal.addEventListener("abort", () => element.replaceChildren());
   picture.root.after(readout, wrong);
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
   function damping() {
-    const value = dampingAt(session, session.selected, stepOf());
+    const value = dampingAt(session, session.selected, stepOf(session));
     return value !== null && value > 0 ? value : null;
   }
 
@@ -97,8 +96,8 @@ export function mount({ element, session, signal }) {
 
   /** Prefers what the run itself recorded at this step; then the server; in a recording the last spectrum before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !picture.visible) return;
+    const at = { lane: session.selected, step: stepOf(session) }, lane = laneOf(session);
+    if (!lane?.length || !picture.visible) return;
     const fits = (/** @type {any} */ data) =>
       data.matrix === matrix && (method === "auto" || data.method === method || !session.interactive);
     const told = recorded(session, "spectrum", at.lane, at.step, fits);
@@ -107,7 +106,7 @@ export function mount({ element, session, signal }) {
     asked = key;
     source = told;
     const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === "spectrum" && p.step <= at.step && fits(p.data)).at(-1);
+      : lane.probes.filter((p) => p.name === "spectrum" && p.step <= at.step && fits(p.data)).at(-1);
     if (told) question(async () => ({ data: told, ...at }));
     else if (before) question(async () => ({ data: before.data, lane: at.lane, step: before.step }));
     else {
