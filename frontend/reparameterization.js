@@ -84,7 +84,7 @@ export function apart(own, other, step) {
   return { difference: last < 0 ? NaN : size > 0 ? most / size : most, last };
 }
 
-/** The largest relative difference of two columns up to a step, and the last row that was compared.
+/** The largest relative difference of two columns up to a step, as far as both go.
  * @param {import("./types").Column} own @param {import("./types").Column} other @param {number} step */
 export function apartInLoss(own, other, step) {
   const last = Math.min(step, own.length - 1, other.length - 1);
@@ -93,7 +93,7 @@ export function apartInLoss(own, other, step) {
     const [a, b] = [own[k], other[k]];
     if (a !== null && b !== null && a !== 0) most = Math.max(most, Math.abs(b - a) / Math.abs(a));
   }
-  return { difference: most, last };
+  return most;
 }
 
 /** What a difference of paths comes to. Rounding grows with the condition number of R. @param {number} difference

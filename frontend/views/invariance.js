@@ -161,14 +161,14 @@ export function mount({ element, session, signal }) {
    * @param {number} other */
   function losses(mine, its, own, other) {
     const [a, b] = [mine.columns.loss?.[stepOf(own)] ?? null, its.columns.loss?.[stepOf(other)] ?? null];
-    const { difference, last } = apartInLoss(mine.columns.loss ?? [], its.columns.loss ?? [], Math.round(session.step));
+    const difference = apartInLoss(mine.columns.loss ?? [], its.columns.loss ?? [], Math.round(session.step));
     const ratio = a && b !== null ? b / a : null;
-    return [...[a, b, ratio, difference].map((value) => written(value)), String(Math.max(last, 0))];
+    return [a, b, ratio, difference].map((value) => written(value));
   }
 
   const HEADS = {
     matrix: ["optimizer", "the two paths", "largest distance", "steps"],
-    inputs: ["optimizer", "loss on x", "loss on x̃", "ratio", "largest difference", "steps"],
+    inputs: ["optimizer", "loss on x", "loss on x̃", "ratio", "largest difference"],
   };
 
   function tell() {
