@@ -5,9 +5,10 @@ import { named } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { drawGains, gainTraces, PANELS, rangesOf } from "../gain_bars.js";
 import { css } from "../geometry.js";
+import { iterateProbe, laneOf, stepOf } from "../iterate.js";
 import { figure, rgb } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { asker, dampingAt, dimension, recorded } from "../terrain.js";
+import { dampingAt, dimension } from "../terrain.js";
 
 /** @typedef {import("../types").Session} Session */
 /** @typedef {import("../types").SessionEvent} SessionEvent */
@@ -37,7 +38,7 @@ export function mount({ element, session, signal }) {
   let damping = session.spec.probes?.find((p) => p.name === name)?.damping ?? null;
   /** @type {Shown | null} */
   let shown = null;
-  let asked = "", frame = "", framed = 0;
+  let frame = "", framed = 0;
 
   const picture = figure({
     element, signal, label: "What Newton’s step gains along each eigenvector", file: "direction-gains", draw,
@@ -59,40 +60,29 @@ export function mount({ element, session, signal }) {
   picture.root.after(keys, readout, wrong);
   signal.addEventListener("abort", () => element.replaceChildren());
 
-  const lane = () => session.lanes[session.selected];
-  const stepOf = () => Math.min(Math.round(session.step), Math.max((lane()?.length ?? 1) - 1, 0));
-
-  const question = asker((/** @type {Shown} */ answer) => {
+  /** @param {Gains} data @param {number} lane @param {number} step */
+  function take(data, lane, step) {
     const first = !shown;
-    shown = answer;
+    shown = { data, lane, step };
     wrong.textContent = "";
     picture.say(null);
-    if (damping === null) field.set(answer.data.damping);
+    if (damping === null) field.set(data.damping);
     if (first) commit();
     picture.moved();
-  }, (message) => {
+  }
+
+  const question = iterateProbe({ session, name, take, fail(message) {
     wrong.textContent = message;
     if (!shown) picture.say(null);
-  });
+  } });
 
-  /** What the run recorded at this step; then the server; in a recording the last one before. */
   function ask() {
-    const at = { lane: session.selected, step: stepOf() };
-    if (!lane()?.length || !picture.visible) return;
+    if (!picture.visible) return;
     // A fixed damping the server knows; one that adapts it is told.
-    const eta = damping ?? (lane().columns.damping ? dampingAt(session, at.lane, at.step) : null);
-    const key = JSON.stringify([session.run?.id, at, eta]);
-    if (key === asked) return;
-    asked = key;
-    const known = recorded(session, name, at.lane, at.step, (data) => damping === null || data.damping === damping);
-    const before = session.interactive ? null
-      : lane().probes.filter((p) => p.name === name && p.step <= at.step).at(-1);
-    if (known) question(async () => ({ data: known, ...at }));
-    else if (before) question(async () => ({ data: before.data, lane: at.lane, step: before.step }));
-    else {
-      const probe = { name, ...(eta !== null && { damping: eta }) };
-      question(async () => ({ data: await session.probe(probe, at), ...at }));
-    }
+    const adapts = laneOf(session)?.columns.damping;
+    const eta = damping ?? (adapts ? dampingAt(session, session.selected, stepOf(session)) : null);
+    const fits = (/** @type {Gains} */ data) => damping === null || data.damping === damping;
+    question({ ...(eta !== null && { damping: eta }) }, fits);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import("../plot.js").Area} area */
