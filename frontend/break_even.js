@@ -1,5 +1,5 @@
-// What it costs to reach a loss where data have a price of their own: cost = passes + r · epochs, r the price of reading
-// one epoch, in passes. Over r each lane's cost is a line, so the cheapest lane changes where two lines cross.
+// What it costs to reach a loss where data have a price of their own: cost = passes + r · epochs, r the price of
+// reading one epoch, in passes. Over r each lane's cost is a line, so the cheapest lane changes where two lines cross.
 
 /** @typedef {import("./types").Lane} Lane */
 /** @typedef {{step: number, passes: number, epochs: number}} Reached */

@@ -1,4 +1,5 @@
-// Curves: the loss, or any other column, against steps, examples, passes or seconds; the scrubbed step is a line to drag.
+// Curves: the loss, or any other column, against steps, examples, passes or seconds; the scrubbed step is a line to
+// drag.
 
 import { h, written } from "../dom.js";
 import { css } from "../geometry.js";
