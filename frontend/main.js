@@ -36,7 +36,7 @@ async function main() {
   ]);
   if (lesson === undefined) return tellLost(catalog);
   const linked = new URLSearchParams(location.search).has("problem");
-  const base = lesson ? { ...stateOf(lesson.spec), views: lesson.views } : undefined;
+  const base = lesson ? { ...stateOf(lesson.spec), views: lesson.views, at: lesson.at } : undefined;
   const names = modules.map((module) => module.name);
   const { state: first, changes } = decode(location.search, catalog, base, names);
   let chosen = first.views;
@@ -83,7 +83,7 @@ async function main() {
   });
 
   say.notice("The address said something that cannot be shown:", changes);
-  let fresh = Boolean(lesson) && !linked;
+  let fresh = Boolean(lesson) && !linked && first.at === null; // a lesson is played once, if it opens with no step
   session.listen(
     (event) => {
       if (event.kind === "status") say.status(event.message);

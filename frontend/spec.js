@@ -245,7 +245,10 @@ export function decode(query, catalog, base = stateOf(firstSpec(catalog)), viewN
     const meant = KEYS.includes(key) ? null : nearest(key, KEYS);
     if (meant) reader.say(`${quote(key)} was not understood. ${quote(meant)} would be.`);
   }
-  if (params.has("problem") || params.has("optimizer")) state.spec = readSpec(reader, params, base.spec);
+  if (params.has("problem") || params.has("optimizer")) {
+    state.spec = readSpec(reader, params, base.spec);
+    state.at = null; // the base's was a step of the base's own run
+  }
   const views = params.get("views");
   if (views !== null) {
     const known = views.split(",").filter((name) => !viewNames.length || viewNames.includes(name));

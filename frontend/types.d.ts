@@ -96,6 +96,8 @@ export interface Lesson {
   spec: Spec;
   views: string[];
   controls: string[];
+  /** The step that it opens with; null: the run is played to its end. */
+  at: number | null;
   html: string;
 }
 

@@ -386,6 +386,18 @@ def test_lessons_show_prose_formulas_and_their_controls(page: Page, server: str,
     expect(page.locator(".notice")).to_be_empty()
 
 
+def test_a_lesson_opens_with_its_step_and_an_address_with_its_own(page: Page, server: str):
+    scrubber = page.get_by_role("slider", name="Step")
+    page.goto(f"{server}/lessons/two-readings")
+    expect(scrubber).to_have_attribute("max", "6")
+    expect(scrubber).to_have_value("0")
+    page.get_by_role("link", name="Open in the explorer").click()
+    page.wait_for_url(re.compile(r"/\?problem="))
+    assert query(page)["at"] == ["0"]
+    page.goto(f"{server}/lessons/two-readings?problem=logistic-cost:size=1&start=2.1&optimizer=damped-newton:damping=0")
+    expect(scrubber).to_have_value("6")
+
+
 @pytest.mark.console(r"status of 404")
 def test_unknown_lesson(page: Page, server: str):
     page.goto(f"{server}/lessons/none-of-these")

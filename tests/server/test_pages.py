@@ -131,8 +131,13 @@ def test_compressed_where_it_pays(body, media, is_compressed):
 class TestLessons:
     def test_what_a_page_needs(self, site):
         told = site.get("/api/lessons/one-step").json()
-        assert set(told) == {"name", "title", "summary", "order", "spec", "views", "controls", "html"}
+        assert set(told) == {"name", "title", "summary", "order", "spec", "views", "controls", "at", "html"}
         assert told["spec"]["optimizers"] == [{"name": "newton"}]
+
+    def test_the_step_that_it_opens_with(self, site, folder):
+        assert site.get("/api/lessons/one-step").json()["at"] is None
+        (folder / "lessons" / "one-step.md").write_text(LESSON.replace("order: 2", "order: 2\nat: 3"))
+        assert site.get("/api/lessons/one-step").json()["at"] == 3
 
     def test_formulas(self, site):
         html = site.get("/api/lessons/one-step").json()["html"]
@@ -156,6 +161,8 @@ class TestLessons:
             ("---\ntitle: x\n---\n", "summary, spec"),
             ("---\ntitle: [x\n---\n", "wrong.md"),
             (LESSON.replace("order: 2", "ordre: 2"), "unknown ordre"),
+            (LESSON.replace("order: 2", "at: -1"), "at is no step: -1"),
+            (LESSON.replace("order: 2", "at: end"), "at is no step: 'end'"),
             (LESSON.replace("$-H^{-1}", "$\\frac{"), "wrong.md"),
         ],
     )

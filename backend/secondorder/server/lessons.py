@@ -7,8 +7,11 @@ order: 1
 spec: {problem: {name: quadratic}, optimizers: [{name: newton}]}
 views: [landscape, curves]
 controls: [problem.condition]
+at: 0
 ---
 The step $-H^{-1} \\nabla J$ …
+
+``at`` is the step that it opens with; left out, the run is played to its end.
 """
 
 import logging
@@ -50,6 +53,7 @@ class Lesson:
     spec: dict[str, Any]
     views: list[Any]
     controls: list[Any]
+    at: int | None
     html: str
 
     @property
@@ -88,7 +92,7 @@ def read(path: Path) -> Lesson:
         missing = [name for name in ("title", "summary", "spec") if name not in front]
         if missing:
             raise LessonError(f"{path.name}: its front matter has no {', '.join(missing)}")
-        unknown = sorted(set(front) - {"title", "summary", "order", "spec", "views", "controls"})
+        unknown = sorted(set(front) - {"title", "summary", "order", "spec", "views", "controls", "at"})
         if unknown:
             raise LessonError(f"{path.name}: its front matter has an unknown {', '.join(unknown)}")
         html = markdown.renderer.render(tokens, markdown.options, {})
@@ -102,8 +106,15 @@ def read(path: Path) -> Lesson:
         spec=front["spec"],
         views=front.get("views", []),
         controls=front.get("controls", []),
+        at=_step(path, front.get("at")),
         html=html,
     )
+
+
+def _step(path: Path, at: Any) -> int | None:
+    if at is not None and (type(at) is not int or at < 0):
+        raise LessonError(f"{path.name}: its front matter's at is no step: {at!r}")
+    return at
 
 
 class Lessons:
