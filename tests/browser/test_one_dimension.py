@@ -12,7 +12,8 @@ from tests.browser.figures import eventually, opened, query, table
 
 VIEW = "one-dimension"
 LANES: list[dict[str, Any]] = [{"name": "damped-newton", "damping": 0.1}, {"name": "gradient-descent"}]
-ADDRESS = f"/?problem=logistic-cost:size=1&start=2.5&optimizer=damped-newton&optimizer=gradient-descent&steps=9&views={VIEW}&at=2"
+OPTIMIZERS = "optimizer=damped-newton&optimizer=gradient-descent"
+ADDRESS = f"/?problem=logistic-cost:size=1&start=2.5&{OPTIMIZERS}&steps=9&views={VIEW}&at=2"
 UPPER, LOWER = "Start, on the cost’s axis", "Start, on the gradient’s axis"
 
 expect.set_options(timeout=20_000)
