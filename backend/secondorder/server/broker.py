@@ -68,6 +68,11 @@ class Job:
     deaths: int = 0
     price: float = 0.0  # seconds between two of its messages, at most, if what they cost is all they take
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.command["do"] != "warm"
+
 
 @dataclass
 class Execution(Job):
@@ -86,6 +91,10 @@ class Execution(Job):
     @property
     def is_abandoned(self) -> bool:
         return self.was_watched and not self.viewers
+
+    @property
+    def is_awaited(self) -> bool:
+        return not self.is_abandoned
 
 
 class Answer(NamedTuple):
@@ -160,7 +169,8 @@ class Broker:
                     self._end_early(execution, "failed", "the process that computes cannot start: see the server's log")
             if haste:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.closed.wait(), min(HASTE * 2**haste, 30))
+                    async with asyncio.timeout(min(HASTE * 2**haste, 30)):
+                        await self.closed.wait()
 
     async def _new_worker(self) -> WorkerProcess:
         return await WorkerProcess.spawn(self.settings.cache, self.settings.growth)
@@ -170,7 +180,8 @@ class Broker:
         self.worker, self._current = worker, 0
         try:
             if not self.closing:
-                for job in self._jobs.values():
+                # It begins with the first that it hears of.
+                for job in sorted(self._jobs.values(), key=lambda job: not job.is_awaited):
                     self._send(job)
                 async for message in worker.messages():
                     self._hear(message)
@@ -200,7 +211,8 @@ class Broker:
     async def _listen_for_silence(self) -> None:
         while not self.closing:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.closed.wait(), LISTENING)
+                async with asyncio.timeout(LISTENING):
+                    await self.closed.wait()
             job = self._jobs.get(self._current)
             if self.worker is None or job is None:
                 continue
@@ -236,7 +248,7 @@ class Broker:
 
     def _await_release(self, number: int, worker: WorkerProcess, patience: float) -> None:
         def overdue() -> None:
-            others_wait = any(job.command["do"] != "warm" for job in self._jobs.values())
+            others_wait = any(job.is_awaited for job in self._jobs.values())
             if self._current == number and others_wait:
                 log.warning("the worker does not let go of a cancelled job: it is replaced")
                 worker.kill()
@@ -475,7 +487,10 @@ class Broker:
                 return
             else:
                 try:
-                    await asyncio.wait_for(changed.wait(), self.settings.heartbeat)
+                    # Not by wait_for: until Python 3.12 it takes no notice of a viewer's leaving at the very moment at
+                    # which there is something new, and a run would go on for a viewer that is gone.
+                    async with asyncio.timeout(self.settings.heartbeat):
+                        await changed.wait()
                 except TimeoutError:
                     yield b""
 

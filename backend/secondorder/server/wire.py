@@ -110,7 +110,8 @@ class WorkerProcess:
         """Waits for the end of a process that says no more, and gives its exit status."""
         self._stdin.close()
         try:
-            return await asyncio.wait_for(self.process.wait(), 1)
+            async with asyncio.timeout(1):
+                return await self.process.wait()
         except TimeoutError:
             self.process.kill()
             return await self.process.wait()
