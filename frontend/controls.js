@@ -301,7 +301,7 @@ export function controls({ element, session, signal, only = null, notify = () =>
         if (again instanceof HTMLElement) again.focus();
       }
     }
-    if (now !== built || session.dimension !== sizedFor) {
+    if (now !== built || !Object.is(session.dimension, sizedFor)) {
       fields = fields.filter((field) => field.path !== "start");
       const start = startOf();
       slot.replaceChildren(...(start ? [start] : []));

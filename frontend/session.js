@@ -2,7 +2,7 @@
 // Controls, player, views and the URL talk through it and never to one another.
 
 import { Answers } from "./answers.js";
-import { named } from "./catalog.js";
+import { named, plain, unfit } from "./catalog.js";
 import { answered, append, forgetColours, laneColour, newLane } from "./lane.js";
 import { Refusal } from "./stream.js";
 
@@ -78,10 +78,18 @@ export class Session extends EventTarget {
   get problem() {
     return named(this.catalog.problems, this.#spec.problem.name) ?? this.catalog.problems[0];
   }
-  /** How many weights the present spec has, as far as is known. */
+  /** How many weights the present spec has; NaN as long as only its run can tell. */
   get dimension() {
-    const same = this.run && JSON.stringify(this.run.spec.problem.name) === JSON.stringify(this.#spec.problem.name);
-    return same && this.run ? this.run.dimension : this.problem.dimension;
+    const { problem, run } = this;
+    if (run?.spec.problem.name === problem.name) return run.dimension;
+    return plain(problem, this.#spec.problem) ? problem.dimension : NaN;
+  }
+  /** Why a probe cannot be asked of the present problem; null where it can, as far as is known. @param {string} probe */
+  lacking(probe) {
+    const { problem, run } = this;
+    if (run?.spec.problem.name === problem.name) return run.unfit?.[probe] ?? null;
+    const entry = named(this.catalog.probes, probe);
+    return (entry && unfit(entry, problem, this.#spec.problem)) ?? null;
   }
   get lastStep() {
     return Math.max(0, ...this.lanes.map((lane) => lane.length - 1));
@@ -350,14 +358,11 @@ export class Session extends EventTarget {
 
   /** @param {NamedPart} probe @param {object} body @param {Following} [following] */
   #ask(probe, body, following) {
-    const entry = named(this.catalog.probes, probe.name),
-      { problem } = this;
-    // What fits a probe is a matter of size: a problem as large as the catalog's is like it, but for a reason that names
-    // an option which is set here.
-    const lacking = entry?.fits?.[problem.name],
-      known = typeof lacking === "string" && this.dimension === problem.dimension;
-    if (known && !lacking.match(/\w+/g)?.some((word) => word in this.#spec.problem))
-      throw new Error(`${entry?.title} does not fit ${problem.title}: ${lacking}.`);
+    const lacking = this.lacking(probe.name);
+    if (lacking) {
+      const title = named(this.catalog.probes, probe.name)?.title;
+      throw new Error(`${title} does not fit ${this.problem.title}: ${lacking}.`);
+    }
     return this.#answers.ask(body, JSON.stringify([this.#spec.problem, { ...probe, damping: null }]), following);
   }
 

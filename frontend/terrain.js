@@ -11,14 +11,10 @@ import { grow, inside, relief } from "./geometry.js";
 
 const RESOLUTION = 121; // points along each axis: fewer show steps in a narrow valley
 
-/** How many weights the run (or, before it, the problem) has. @param {Session} session */
-export const dimension = (session) =>
-  session.run?.spec.problem.name === session.spec.problem.name ? session.run.dimension : session.problem.dimension;
-
 /** Where lanes start: where the spec says, or by default, which the catalog knows for the usual number of weights.
  * @param {Session} session @returns {number[] | null} */
 export const startOf = (session) =>
-  [session.spec.start, session.problem.start, session.lanes[0]?.w?.[0]].find((w) => w?.length === dimension(session))
+  [session.spec.start, session.problem.start, session.lanes[0]?.w?.[0]].find((w) => w?.length === session.dimension)
   ?? null;
 
 /** The damping of the step that a lane takes from an iterate: row k tells that of the step that led to it. In other
@@ -98,7 +94,7 @@ export function terrain({ session, changed, failed }) {
     failed(message);
   });
 
-  const planar = () => dimension(session) === 2;
+  const planar = () => session.dimension === 2;
 
   /** The window that shows the start and the lanes: kept while it does, so that the ground does not shift. */
   function fit() {

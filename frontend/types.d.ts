@@ -165,6 +165,8 @@ export interface RunEvent {
   /** N, the training examples. */
   examples: number;
   columns: string[];
+  /** Why some probes cannot be asked of this problem. */
+  unfit: Record<string, string>;
 }
 
 export interface ChunkEvent {
@@ -246,6 +248,10 @@ export interface Session extends EventTarget {
   readonly catalog: Catalog;
   readonly spec: Spec;
   readonly problem: ProblemEntry;
+  /** How many weights the present spec has; NaN as long as only its run can tell. */
+  readonly dimension: number;
+  /** Why a probe cannot be asked of the present problem; null where it can, as far as is known. */
+  lacking(probe: string): string | null;
   readonly run: RunEvent | null;
   readonly lanes: Lane[];
   readonly finished: boolean;

@@ -46,10 +46,18 @@ def test_first_the_run_then_chunks_probes_and_clocks_last_the_end(example):
     assert set(kinds[1:-1]) == {"chunk", "probe", "clock"}
 
 
+def test_the_run_event_tells_which_probes_do_not_fit_its_own_problem():
+    problems = [LOGISTIC | {"size": size} for size in (1, 2)]
+    one, two = (told(problem=problem, optimizers=[NEWTON], steps=1)[0].data["unfit"] for problem in problems)
+    assert "one-dimension" not in one
+    assert two["one-dimension"] == "is drawn for one weight; this problem has 2"
+    assert "layers" in one["kronecker-blocks"]
+
+
 def test_the_run_event_tells_id_spec_lanes_and_columns(example):
     spec = parse(EXAMPLE)
     data = read(example)[0][1]
-    assert set(data) == {"id", "spec", "lanes", "dimension", "examples", "columns"}
+    assert set(data) == {"id", "spec", "lanes", "dimension", "examples", "columns", "unfit"}
     assert (data["id"], data["spec"], data["lanes"]) == (spec.id, spec.canonical(), spec.lanes)
     assert (data["dimension"], data["examples"]) == (2, 1)
     assert sorted(data["columns"]) == sorted(["loss", "gradient_norm", "step_norm", "slope", "passes", "examples", "w"])

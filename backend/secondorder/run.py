@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from secondorder import catalog
 from secondorder.probing import answers, answers_in_run, probe
 from secondorder.program import Program, first_weights
 from secondorder.spec import ProbeRequest, RunSpec, parse, probe_class
@@ -36,6 +37,13 @@ def configure(cache_directory: str | None = None) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def _unfit(spec: RunSpec) -> dict[str, str]:
+    """The probes that cannot be asked of the run's problem, each with the reason: the catalog knows that of every
+    problem's defaults alone."""
+    found = {name: cls.fit(spec.problem) for name, cls in catalog.all_probes().items()}
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
 def events(spec: RunSpec) -> Generator[Event, None, None]:
     """The events that a spec denotes; between two of them the run may be left alone or closed."""
     programs = [Program(spec, group) for group in spec.groups]
@@ -50,6 +58,7 @@ def events(spec: RunSpec) -> Generator[Event, None, None]:
         "dimension": dimension,
         "examples": spec.problem.examples,
         "columns": columns,
+        "unfit": _unfit(spec),
     }
     yield Event("run", told)
     path, waiting = recent.begin(spec.id), deque(programs)

@@ -1,7 +1,6 @@
 // Inside one step: conjugate gradients, preconditioned ones and gradient descent on the same damped quadratic at the
 // scrubbed iterate, iteration by iteration, beneath the bounds that the condition number gives.
 
-import { named, unfit } from "../catalog.js";
 import { MATRICES, METHODS, boundWords, curveWords, gaps, matrixWords, rowsOf, shortOf } from "../cg_curves.js";
 import { h } from "../dom.js";
 import { css } from "../geometry.js";
@@ -24,10 +23,7 @@ export const title = "Conjugate gradients";
 export const order = 34;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  return (entry && unfit(entry, session.problem, session.spec.problem)) ?? true;
-}
+export const wants = (session) => session.lacking(name) ?? true;
 
 /** @type {Record<string, string>} */
 const QUANTITIES = {

@@ -8,7 +8,7 @@ import { css } from "../geometry.js";
 import { iterateProbe, laneOf, stepOf } from "../iterate.js";
 import { figure, rgb } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { dampingAt, dimension } from "../terrain.js";
+import { dampingAt } from "../terrain.js";
 
 /** @typedef {import("../types").Session} Session */
 /** @typedef {import("../types").SessionEvent} SessionEvent */
@@ -23,7 +23,7 @@ const LARGEST = 1000; // weights, as the probe takes the whole spectrum
 
 /** @param {Session} session @returns {true | string} */
 export function wants(session) {
-  if (dimension(session) > LARGEST) return `It takes the whole spectrum: of at most ${LARGEST} weights.`;
+  if (session.dimension > LARGEST) return `It takes the whole spectrum: of at most ${LARGEST} weights.`;
   const option = session.problem.options.properties.held_out;
   if (!option) return "It compares training with held-out data, and this problem has none.";
   return (session.spec.problem.held_out ?? option.default) > 0

@@ -9,7 +9,6 @@ import { pathPairs } from "../path_pairs.js";
 import { apart, apartInLoss, inWords, measures, moved, pairs, present, withoutTwins, withTwins }
   from "../reparameterization.js";
 import { knobField } from "../sliders.js";
-import { dimension } from "../terrain.js";
 
 /** @typedef {import("../types").Coordinates} Coordinates */
 /** @typedef {import("../types").Session} Session */
@@ -22,7 +21,7 @@ export const order = 26;
 export const wide = true;
 
 /** @param {Session} session @returns {true | string} */
-export const wants = (session) => dimension(session) === 2 || Boolean(session.problem.blocks) ||
+export const wants = (session) => session.dimension === 2 || Boolean(session.problem.blocks) ||
   "It is drawn for two weights, or for a network’s inputs.";
 
 /** What the twins begin with. @type {Record<"matrix" | "inputs", Coordinates>} */
@@ -60,7 +59,7 @@ export function mount({ element, session, signal }) {
   function kind() {
     const now = present(session);
     if (now) return now.matrix ? "matrix" : "inputs";
-    return dimension(session) === 2 ? "matrix" : "inputs";
+    return session.dimension === 2 ? "matrix" : "inputs";
   }
 
   /** The l2 penalty, which is another one in other coordinates. */

@@ -2,7 +2,6 @@
 // takes in the exact quadratic model, and a layer's two factors with the eigenvalues that they make.
 
 import { eigenvalues } from "../block_eigenvalues.js";
-import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { heatmap, largest, legend } from "../heatmap.js";
 import { iterateProbe, stepOf } from "../iterate.js";
@@ -31,10 +30,7 @@ export const order = 32;
 export const wide = true;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  return (entry && unfit(entry, session.problem, session.spec.problem)) ?? true;
-}
+export const wants = (session) => session.lacking(name) ?? true;
 
 /** @type {[string, string][]} headings, and what they mean */
 const HEAD = [

@@ -1,12 +1,12 @@
 // The landscape: level sets of J, the lanes' paths, and at the scrubbed iterate what Newton's method believes there:
 // the quadratic model, its minimizer, and the damping path from the Newton step to the gradient direction.
 
-import { named, unfit } from "../catalog.js";
+import { named } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { blend, css, levelSets, near, trail } from "../geometry.js";
 import { figure, rgb } from "../plot.js";
 import { startHandle } from "../start_handle.js";
-import { asker, dampingAt, dimension, recorded, terrain } from "../terrain.js";
+import { asker, dampingAt, recorded, terrain } from "../terrain.js";
 import { curve, drawPath, mark } from "../paths.js";
 import { toggles } from "../widgets.js";
 
@@ -19,7 +19,7 @@ export const title = "Landscape";
 export const order = 10;
 
 /** @param {Session} session @returns {true | string} */
-export const wants = (session) => dimension(session) >= 2 || "A landscape needs at least two weights.";
+export const wants = (session) => session.dimension >= 2 || "A landscape needs at least two weights.";
 
 /** @type {import("../types").Mount} */
 export function mount({ element, session, signal }) {
@@ -64,8 +64,7 @@ export function mount({ element, session, signal }) {
 
   /** Whether a probe can be asked here at all, as far as the catalog knows. @param {string} probe */
   function able(probe) {
-    const entry = named(session.catalog.probes, probe);
-    return Boolean(entry && !unfit(entry, session.problem, session.spec.problem));
+    return Boolean(named(session.catalog.probes, probe) && !session.lacking(probe));
   }
 
   const question = asker((/** @type {typeof local} */ answer) => {
@@ -109,7 +108,7 @@ export function mount({ element, session, signal }) {
     const says = [];
     if (grid?.slice && grid.explained) {
       const share = Math.round(100 * grid.explained.reduce((a, b) => a + b, 0));
-      says.push(`A slice through ${dimension(session)} weights: the plane of the paths’ first two principal directions, ${
+      says.push(`A slice through ${session.dimension} weights: the plane of the paths’ first two principal directions, ${
         share} % of their variance.`);
     }
     if (lane?.length) says.push(`${lane.label}, step ${at.step}: J = ${written(lane.columns.loss?.[at.step])}.`);

@@ -4,7 +4,7 @@
 import { h, written } from "../dom.js";
 import { blend, css, isolines, trail } from "../geometry.js";
 import { dataTable, rgb, surface, themeOf } from "../plot.js";
-import { dimension, terrain } from "../terrain.js";
+import { terrain } from "../terrain.js";
 import { drawPath } from "../paths.js";
 import { verdict } from "../widgets.js";
 
@@ -22,7 +22,7 @@ const WORDS = 200; // milliseconds between two changes of the words while things
 const QUIET = 250;
 
 /** @param {Session} session @returns {true | string} */
-export const wants = (session) => dimension(session) >= 2 || "A landscape needs at least two weights.";
+export const wants = (session) => session.dimension >= 2 || "A landscape needs at least two weights.";
 
 /** @type {import("../types").Mount} */
 export function mount({ element, session, signal }) {

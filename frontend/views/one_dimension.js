@@ -6,7 +6,7 @@ import { iterateProbe, laneOf, stepOf } from "../iterate.js";
 import { drawReadings, GAP, legend, rangesOf, readingTraces } from "../newton_readings.js";
 import { figure, rgb } from "../plot.js";
 import { startHandle } from "../start_handle.js";
-import { dampingAt, dimension } from "../terrain.js";
+import { dampingAt } from "../terrain.js";
 
 /** @typedef {import("../types").Session} Session */
 /** @typedef {import("../types").SessionEvent} SessionEvent */
@@ -18,7 +18,7 @@ export const title = "One dimension";
 export const order = 5;
 
 /** @param {Session} session @returns {true | string} */
-export const wants = (session) => dimension(session) === 1 || "It is drawn for one weight.";
+export const wants = (session) => session.dimension === 1 || "It is drawn for one weight.";
 
 /** @type {import("../types").Mount} */
 export function mount({ element, session, signal }) {
@@ -41,7 +41,7 @@ export function mount({ element, session, signal }) {
   // On the axis of either picture: what it is moved to is x alone.
   const handles = ["cost", "gradient"].map((which) => startHandle({
     picture, session, signal, label: `Start, on the ${which}’s axis`, names: () => ["x"], moved: picture.moved,
-    place: ([x]) => (dimension(session) === 1 ? [x, picture.range(which === "cost" ? "yaxis" : "yaxis2")?.[0] ?? 0] : null),
+    place: ([x]) => (session.dimension === 1 ? [x, picture.range(which === "cost" ? "yaxis" : "yaxis2")?.[0] ?? 0] : null),
     weights: ([x]) => [x],
   }));
 
@@ -63,7 +63,7 @@ export function mount({ element, session, signal }) {
   } });
 
   function ask() {
-    if (dimension(session) !== 1 || !picture.visible) return;
+    if (session.dimension !== 1 || !picture.visible) return;
     const window = picture.zoomed && picture.range("xaxis");
     // A fixed damping the server knows; one that adapts it is told.
     const eta = laneOf(session)?.columns.damping && {

@@ -2,7 +2,7 @@
 // gradient descent. Level sets, the quadratic model's ellipses and their images, condition numbers; a crosshair in
 // either picture marks the same point in the other.
 
-import { named, unfit } from "../catalog.js";
+import { named } from "../catalog.js";
 import { conditionOf, into, minimizer, out, partOf, transformed, windowAround } from "../coordinates.js";
 import { crosshair } from "../crosshair.js";
 import { h, written } from "../dom.js";
@@ -10,7 +10,7 @@ import { laneOf, stepOf } from "../iterate.js";
 import { figure } from "../plot.js";
 import { scene } from "../scene.js";
 import { knobField } from "../sliders.js";
-import { asker, dimension, recorded, terrain } from "../terrain.js";
+import { asker, recorded, terrain } from "../terrain.js";
 import { choice } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -29,11 +29,8 @@ export const order = 25;
 export const wide = true;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  const lacking = entry && unfit(entry, session.problem, session.spec.problem);
-  return lacking ?? (dimension(session) === 2 || "It is drawn for two weights.");
-}
+export const wants = (session) =>
+  session.lacking(name) ?? (session.dimension === 2 || "It is drawn for two weights.");
 
 const OWN = "own";
 /** @type {Record<string, string>} */

@@ -1,7 +1,6 @@
 // One proximal update of a regression network for a batch of points that can be moved: the function before, and after
 // under loss + WSD, loss + FSD, and both; exact, or with both terms quadratic.
 
-import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { css } from "../geometry.js";
 import { iterateProbe } from "../iterate.js";
@@ -28,10 +27,7 @@ export const order = 37;
 export const wide = true;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  return (entry && unfit(entry, session.problem, session.spec.problem)) ?? true;
-}
+export const wants = (session) => session.lacking(name) ?? true;
 
 /** The updates' colours and the classes of their keys. @type {Record<string, {hue: string, key: string}>} */
 const LOOKS = {

@@ -2,14 +2,12 @@
 // the model are with other weights, and the gradients with which they pull. Right, all inputs together: the mean of
 // those level sets, and the gradients' covariance on its way to F.
 
-import { named, unfit } from "../catalog.js";
 import { h, written } from "../dom.js";
 import { clip, crossings, css, eigen, ellipse } from "../geometry.js";
 import { iterateProbe } from "../iterate.js";
 import { curve, mark } from "../paths.js";
 import { figure, rgb } from "../plot.js";
 import { knobField } from "../sliders.js";
-import { dimension } from "../terrain.js";
 import { toggles } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -32,11 +30,8 @@ export const order = 36;
 export const wide = true;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  const lacking = entry && unfit(entry, session.problem, session.spec.problem);
-  return lacking || dimension(session) === 2 || "Gradients are drawn in the plane of two weights.";
-}
+export const wants = (session) =>
+  session.lacking(name) ?? (session.dimension === 2 || "Gradients are drawn in the plane of two weights.");
 
 /** @type {Record<Which, string>} */
 const ELLIPSES = {

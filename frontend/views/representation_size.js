@@ -1,7 +1,7 @@
 // How many numbers the curvature of a network takes, for the problem's own widths or any others, and which weights fall
 // in which block.
 
-import { named, plain, unfit } from "../catalog.js";
+import { plain } from "../catalog.js";
 import { h, unique, written } from "../dom.js";
 import { dataTable } from "../plot.js";
 import { asker } from "../terrain.js";
@@ -17,10 +17,7 @@ export const title = "Size of a representation";
 export const order = 33;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, name);
-  return (entry && unfit(entry, session.problem, session.spec.problem)) ?? true;
-}
+export const wants = (session) => session.lacking(name) ?? true;
 
 /** @type {Record<string, string>} */
 const REPRESENTATIONS = {

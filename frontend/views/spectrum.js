@@ -1,14 +1,14 @@
 // The spectrum at the scrubbed iterate, with the damping η among the eigenvalues: exact by rank, or as a density that
 // sharpens as the probes of its estimate come.
 
-import { named, unfit } from "../catalog.js";
+import { named } from "../catalog.js";
 import { h } from "../dom.js";
 import { css } from "../geometry.js";
 import { laneOf, stepOf } from "../iterate.js";
 import { figure, rgb } from "../plot.js";
 import { densityOf } from "../spectrum_density.js";
 import { ranks } from "../spectrum_ranks.js";
-import { asker, dampingAt, dimension, recorded } from "../terrain.js";
+import { asker, dampingAt, recorded } from "../terrain.js";
 import { choice } from "../widgets.js";
 
 /** @typedef {import("../types").Session} Session */
@@ -21,10 +21,7 @@ export const title = "Spectrum";
 export const order = 30;
 
 /** @param {Session} session @returns {true | string} */
-export function wants(session) {
-  const entry = named(session.catalog.probes, "spectrum");
-  return (entry && unfit(entry, session.problem, session.spec.problem)) ?? true;
-}
+export const wants = (session) => session.lacking("spectrum") ?? true;
 
 /** @type {Record<string, string>} */
 const MATRICES = {
@@ -81,7 +78,7 @@ export function mount({ element, session, signal }) {
     shown = answer;
     const { data } = answer;
     if (method === "auto") estimates = Boolean(data.density);
-    look = data.density ? densityOf(data, dimension(session), under) : ranks(data);
+    look = data.density ? densityOf(data, session.dimension, under) : ranks(data);
     wrong.textContent = "";
     picture.say(null);
     if (before !== kind(data)) {

@@ -150,7 +150,6 @@ def test_where_the_curvature_is_negative_the_parabola_is_highest_until_it_is_dam
     expect(words).to_contain_text("H = −3.52, η = 5")
 
 
-@pytest.mark.console(r"status of 422")  # of figures that ask about as many weights as the problem usually has
 def test_a_problem_of_one_weight_opens_with_it(page: Page, server: str) -> None:
     page.goto(f"{server}/?problem=logistic-cost:size=1&optimizer=newton&steps=3")
     expect(page.locator("[data-view]").first).to_have_attribute("data-view", VIEW)
