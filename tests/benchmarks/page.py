@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from tests.browser import chromium
 
-# Tells when what is drawn on the landscape's canvas has changed and been painted: `redrawn` holds the times. A frame's
+# Tells when what is drawn on a view's canvas has changed and been painted: `redrawn` holds the times. A frame's
 # content is folded into a number as its paths are traced; a message posted while a frame is made is delivered after it.
 WATCH = """
 (() => {
@@ -25,7 +25,7 @@ WATCH = """
   const trace = (prototype, name, watch) => {
     const own = prototype[name];
     prototype[name] = function (...numbers) {
-      if (this.canvas.closest("[data-view=landscape]")) watch(this.canvas, numbers);
+      if (this.canvas.closest("[data-view=VIEW]")) watch(this.canvas, numbers);
       return own.apply(this, numbers);
     };
   };
@@ -43,12 +43,12 @@ WATCH = """
 
 
 @contextmanager
-def opened(**options) -> Iterator[Page]:
-    """A page in a Chromium of its own, still empty; options are those of a context."""
+def opened(view: str = "landscape", **options) -> Iterator[Page]:
+    """A page in a Chromium of its own, still empty, that watches a view; options are those of a context."""
     with chromium.running() as browser:
         page = browser.new_page(**{"viewport": {"width": 1280, "height": 1600}, **options})
         page.set_default_timeout(120_000)
-        page.add_init_script(WATCH)
+        page.add_init_script(WATCH.replace("VIEW", view))
         yield page
 
 
