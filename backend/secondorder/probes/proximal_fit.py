@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from secondorder.core import Objective, Point, Probe, Problem, knob, register
-from secondorder.solve import inverse_positive, solve_positive
+from secondorder.solve import solve_positive
 
 Array = jax.Array
 
@@ -41,10 +41,21 @@ class Residuals(NamedTuple):
     def __call__(self, δ: Array) -> Array:
         return self.scale * (self.f(δ) - self.aim)
 
-    def jacobian(self, δ: Array) -> Array:
-        """dr/dδ (m, D)."""
-        of_one = jax.grad(lambda δ, x: self.problem.outputs(self.w + δ, x[None])[0, 0])
-        return self.scale[:, None] * jax.vmap(of_one, (None, 0))(δ, self.x)
+    def kernel(self, δ: Array) -> Array:
+        """RRᵀ (m, m), R = dr/dδ: layer by layer (āᵢᵀāⱼ)(DsᵢᵀDsⱼ), so that R (m, D) is never written out."""
+        network = self.problem.network
+        assert network is not None, "fits networks alone"
+        offsets = [jnp.zeros((len(self.x), out), δ.dtype) for out, _ in network.shapes]
+        z, pull_back, inputs = jax.vjp(lambda s: network.record(self.w + δ, self.x, s), offsets, has_aux=True)
+        Ds = pull_back(jnp.ones_like(z))[0]
+        K = sum((1 + a @ a.T) * (d @ d.T) for a, d in zip(inputs, Ds, strict=True))
+        return self.scale[:, None] * K * self.scale
+
+    def products(self, δ: Array) -> tuple[Array, Any, Any]:
+        """r at δ, v ↦ Rv, and y ↦ Rᵀy."""
+        value, push = jax.linearize(self, δ)
+        pull = jax.linear_transpose(push, δ)
+        return value, push, lambda y: pull(y)[0]
 
 
 class Minimum(NamedTuple):
@@ -58,8 +69,8 @@ class Minimum(NamedTuple):
 def minimize_quadratic(r: Residuals, wsd: Array) -> Array:
     """The minimum of Q with r linearized at δ = 0: -(RᵀR + λ_WSD I)⁻¹Rᵀr = -Rᵀ(RRᵀ + λ_WSD I)⁻¹r, R = dr/dδ."""
     none = jnp.zeros_like(r.w)
-    R = r.jacobian(none)
-    return -R.T @ solve_positive(R @ R.T + wsd * jnp.eye(len(R), dtype=R.dtype), r(none))[0]
+    value, _, pull = r.products(none)
+    return -pull(solve_positive(r.kernel(none) + wsd * jnp.eye(len(value), dtype=value.dtype), value)[0])
 
 
 def minimize(r: Residuals, wsd: Array) -> Minimum:
@@ -85,11 +96,11 @@ def minimize(r: Residuals, wsd: Array) -> Minimum:
 
     def improve(carry):
         k, δ, Q, μ, size = carry
-        R, s = r.jacobian(δ), wsd + μ
-        inverse, _ = inverse_positive(R @ R.T + s * jnp.eye(len(R), dtype=R.dtype))
-        p = R.T @ (inverse @ (wsd / s * (R @ δ) - r(δ))) - wsd / s * δ
+        s, (here, push, pull) = wsd + μ, r.products(δ)
+        K = r.kernel(δ) + s * jnp.eye(len(here), dtype=here.dtype)
+        p = pull(solve_positive(K, wsd / s * push(δ) - here)[0]) - wsd / s * δ
         bend = jax.jvp(lambda δ: jax.jvp(r, (δ,), (p,))[1], (δ,), (p,))[1]
-        a = -R.T @ (inverse @ bend)
+        a = -pull(solve_positive(K, bend)[0])
         there = δ + p + a / 2
         Q_there = value(there)
         falls = (Q_there <= Q * (1 + 4 * jnp.finfo(Q.dtype).eps)) & (jnp.linalg.norm(a) <= BEND * jnp.linalg.norm(p))
