@@ -43,9 +43,15 @@ export function basisHandles({ element, signal, names, R, able, change }) {
       return column(j);
     },
   }));
+  /** Something else sets R: a key pressed just before must not move a vector after that. */
+  const release = () => handles.forEach((handle) => handle.release());
+  const set = (/** @type {Matrix} */ matrix) => {
+    release();
+    change(matrix, false);
+  };
   element.append(h("div", { class: "view-controls", role: "group", "aria-label": "Maps" },
     PRESETS.map(([name, matrix]) =>
-      h("button", { type: "button", class: "quiet", disabled: !able, onclick: () => change(matrix, false) }, name))));
+      h("button", { type: "button", class: "quiet", disabled: !able, onclick: () => set(matrix) }, name))));
 
   /** A square around both vectors: kept while they move. @returns {Point} */
   function span() {
@@ -133,7 +139,6 @@ export function basisHandles({ element, signal, names, R, able, change }) {
       tell();
       picture.moved();
     },
-    /** Something else has set R. */
-    release: () => handles.forEach((handle) => handle.release()),
+    release,
   };
 }

@@ -153,6 +153,17 @@ def test_the_basis_vectors_obey_the_keyboard_and_presets(page: Page, server: str
     assert [row[3] for row in numbers(figure)] == ["0", "0"]
 
 
+def test_a_preset_pressed_right_after_a_key_stays(page: Page, server: str) -> None:
+    """A move by keys is finished when none has followed for a while: not if something else has set R meanwhile."""
+    figure = opened(page, server)
+    rotate = figure.get_by_role("button", name="Rotate")
+    expect(rotate).to_be_enabled()
+    figure.get_by_role("slider", name="Basis vector r2 of w̃").press("ArrowUp")
+    rotate.click()
+    page.wait_for_timeout(800)
+    np.testing.assert_array_equal(matrix(page), [[0.8, -0.6], [0.6, 0.8]])
+
+
 def test_vectors_that_would_be_parallel_stay(page: Page, server: str) -> None:
     """There R has no inverse: the handle waits where it was, and goes on from there."""
     figure = opened(page, server, ADDRESS.replace("1,0.6,0,0.5", "1,1,0,0.1"))
