@@ -94,6 +94,7 @@ class AffineProblem(Problem):
     coordinates: Affine
 
     name = "affine"
+    # Of the class elsewhere, of the inner problem here: a type checker cannot know that a property serves as well.
     kind = property(lambda self: self.inner.kind)  # type: ignore[assignment]
     likelihood = property(lambda self: self.inner.likelihood)  # type: ignore[assignment]
     predicts = property(lambda self: self.inner.predicts)  # type: ignore[assignment]

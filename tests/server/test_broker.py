@@ -61,7 +61,7 @@ def test_a_new_worker_is_told_first_of_what_somebody_waits_for():
             broker._jobs[number] = Execution(number, given, run=run, lanes=1, viewers=viewers, was_watched=is_left)
         broker._jobs[1] = Job(1, {"do": "warm", "job": 1})
         broker._jobs[5] = Question(5, {"do": "probe", "job": 5})
-        await broker._work_with(worker)  # type: ignore[arg-type]
+        await broker._work_with(worker)  # type: ignore[arg-type]  # a process in its place would hide the order
         return [command["job"] for command in worker.told]
 
     assert asyncio.run(told()) == [3, 4, 5, 2, 1]
